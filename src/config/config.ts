@@ -1,0 +1,72 @@
+import { z } from 'zod'
+import { Secret } from '../core/secret.ts'
+
+const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+)
+const cidr = z.union([z.cidrv4(), z.cidrv6()])
+
+const Env = z
+  .object({
+    HOST: z.string().min(1).default('127.0.0.1'),
+    PORT: count(0, 65_535).default(8080),
+    TLS_CERT_FILE: z.string().optional(),
+    TLS_KEY_FILE: z.string().optional(),
+    DATABASE_URL: z
+      .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
+      .transform((url) => new Secret(url))
+      .optional(),
+    DATA_DIR: z.string().min(1).default('./.sealwire'),
+    KMS_PROVIDER: z.enum(['local', 'aws']).default('local'),
+    AWS_REGION: z.string().optional(),
+    KMS_KEY_ID: z.string().optional(),
+    KMS_ENDPOINT: z.url().optional(),
+    OUTBOUND_ALLOW: list.pipe(z.array(cidr)).default([]),
+    CRYPTO_PROVIDER: z.enum(['auto', 'openssl', 'noble']).default('auto'),
+    SIGNER_QUEUE_MAX: count(1, 65_536).default(4096),
+    POOL_MAX_CONNECTIONS: count(1, 10_000).default(500),
+    POOL_IDLE_MS: count(1_000, 86_400_000).default(300_000),
+    BROKER_CONNECT_TIMEOUT_MS: count(100, 30_000).default(5_000),
+    LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+    LOG_FORMAT: z.enum(['json', 'pretty']).optional(),
+    TRUST_PROXY: list.pipe(z.array(z.union([z.ipv4(), z.ipv6(), cidr]))).default([]),
+    CORS_ORIGINS: list.pipe(z.array(z.url())).default([]),
+  })
+  .superRefine((env, ctx) => {
+    const need = (ok: boolean, path: string, message: string) => {
+      if (!ok) ctx.addIssue({ code: 'custom', path: [path], message })
+    }
+    if (env.KMS_PROVIDER === 'aws') {
+      need(env.AWS_REGION !== undefined, 'AWS_REGION', 'needed with KMS_PROVIDER=aws')
+      need(env.KMS_KEY_ID !== undefined, 'KMS_KEY_ID', 'needed with KMS_PROVIDER=aws')
+    }
+    need(
+      (env.TLS_CERT_FILE === undefined) === (env.TLS_KEY_FILE === undefined),
+      'TLS_KEY_FILE',
+      'set both TLS files or neither',
+    )
+  })
+
+export type Config = z.output<typeof Env>
+
+/** Names of every variable that means something to Sealwire. */
+export const configNames: readonly string[] = Object.keys(Env.shape)
+
+/**
+ * Reads the configuration from an environment. An empty variable counts as absent.
+ *
+ * @throws {Error} that names every bad variable at once and prints no value
+ */
+export function parseConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const present = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => configNames.includes(name) && value !== ''),
+  )
+  const parsed = Env.safeParse(present)
+  if (parsed.success) return parsed.data
+  const lines = parsed.error.issues.map((issue) => `  ${issue.path[0]?.toString() ?? '?'}: ${issue.message}`)
+  throw new Error(`Invalid configuration:\n${[...new Set(lines)].join('\n')}`)
+}

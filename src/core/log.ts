@@ -1,0 +1,9 @@
+/** What a capability may say to the operator: an allow-listed object and one sentence. Never payloads, secrets or keys. */
+export interface Log {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
