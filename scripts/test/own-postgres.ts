@@ -1,0 +1,18 @@
+import fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { startEmbedded } from '#src/db/embedded.ts'
+
+/** Starts our own PostgreSQL with its data in a folder of its own; `stop` removes it. The URL leads to a Unix socket. */
+export async function startOwnPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
+  const folder = await fs.mkdtemp(path.join(tmpdir(), 'sealwire-own-postgres-'))
+  const { connection, stop } = await startEmbedded({ dataDir: folder })
+  const { host, port, user, database } = connection
+  return {
+    url: `postgres://${user}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,
+    async stop() {
+      await stop()
+      await fs.rm(folder, { recursive: true, force: true })
+    },
+  }
+}

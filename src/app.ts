@@ -1,0 +1,115 @@
+import { mkdir, open } from 'node:fs/promises'
+import path from 'node:path'
+import { type Config, parseConfig } from './config/config.ts'
+import type { Log } from './core/log.ts'
+import type { Secret } from './core/secret.ts'
+import { type Foundation, openFoundation } from './foundation.ts'
+import { createHttpApp } from './http/create-http-app.ts'
+import { listen } from './http/listen.ts'
+import { createLog } from './observability/log.ts'
+import { createServices } from './services.ts'
+
+export interface RunningServer {
+  url: string
+  /** Lets requests in flight finish, then closes broker connections and the database. */
+  close(): Promise<void>
+}
+
+const OWNER_KEY_FILE = 'owner-api-key'
+
+/** Writes the first owner's API key where only its user can read it. */
+async function writeOwnerKey(dataDir: string, key: Secret<string>): Promise<string> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const file = path.resolve(dataDir, OWNER_KEY_FILE)
+  const handle = await open(file, 'w', 0o600)
+  try {
+    await handle.chmod(0o600)
+    await handle.writeFile(`${key.reveal()}\n`)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  return file
+}
+
+/** Makes the tenant of an empty database; `undefined` when there is one. */
+async function createFirstTenant(
+  { tenants }: Foundation,
+  { DATA_DIR }: Config,
+): Promise<{ tenantId: string; ownerKeyFile: string } | undefined> {
+  const first = await tenants.createFirst({ name: 'default' })
+  return first && { tenantId: first.tenantId, ownerKeyFile: await writeOwnerKey(DATA_DIR, first.ownerKey) }
+}
+
+/**
+ * Starts the server: database, keys, then the listener. The first start of an empty database makes a tenant and writes its
+ * owner's key to `owner-api-key` in `DATA_DIR`.
+ */
+export async function startServer(config: Config, { log }: { log: Log }): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log }), (one) => one.close())
+  const services = stack.adopt(await createServices(foundation, config), (one) => one.close())
+  const first = await createFirstTenant(foundation, config)
+  if (first) log.info(first, 'first start: a tenant was made, its owner key is in the file')
+  const app = createHttpApp(services, { trustProxy: config.TRUST_PROXY, corsOrigins: config.CORS_ORIGINS })
+  const address = { host: config.HOST, port: config.PORT, certFile: config.TLS_CERT_FILE, keyFile: config.TLS_KEY_FILE }
+  const http = stack.adopt(await listen(address, app), (one) => one.close())
+  foundation.ownListeners.push({ port: http.port })
+  const { keys, wrapper, provider } = foundation
+  log.info({ url: http.url, root: keys.rootFingerprint, kms: wrapper.provider, crypto: provider.name }, 'listening')
+  const running = stack.move()
+  return { url: http.url, close: () => running.disposeAsync() }
+}
+
+/** Makes the database, the keys and the first tenant without listening; `undefined` when there was a tenant already. */
+export async function initialise(
+  config: Config,
+  { log }: { log: Log },
+): Promise<{ tenantId: string; ownerKeyFile: string } | undefined> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log }), (one) => one.close())
+  return await createFirstTenant(foundation, config)
+}
+
+/** Makes a tenant and its first owner key, for the operator at the host; works beside a running server. */
+export async function createTenant(
+  config: Config,
+  input: { name: string; sandbox: boolean },
+  { log }: { log: Log },
+): Promise<{ tenantId: string; ownerKey: Secret<string> }> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  return await foundation.tenants.create(input)
+}
+
+/**
+ * Runs the server until SIGTERM or SIGINT.
+ *
+ * @returns the exit code: 0 after a clean stop, 1 when the start failed
+ */
+export async function serve(env: Readonly<Record<string, string | undefined>>): Promise<number> {
+  const refuse = (message: string) => {
+    process.stderr.write(`sealwire: ${message}\n`)
+    return 1
+  }
+  if (/mqttjs/.test(env['DEBUG'] ?? '')) return refuse('DEBUG=mqttjs* prints passwords and payloads; unset it')
+  let running: RunningServer
+  let log: Log
+  try {
+    const config = parseConfig(env)
+    log = createLog({
+      level: config.LOG_LEVEL,
+      format: config.LOG_FORMAT ?? (process.stderr.isTTY ? 'pretty' : 'json'),
+    })
+    running = await startServer(config, { log })
+  } catch (err) {
+    return refuse((err as Error).message)
+  }
+  const signal = await new Promise<string>((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'))
+    process.once('SIGINT', () => resolve('SIGINT'))
+  })
+  log.info({ signal }, 'stopping')
+  await running.close()
+  return 0
+}

@@ -1,0 +1,96 @@
+import type { AuditEvent } from './audit.ts'
+
+const publish = ['topic', 'qos', 'retain', 'payload_bytes'] as const
+const failure = ['code', 'status', 'reason_code', 'reason'] as const
+const link = ['plaintext', 'tls_version', 'cipher', 'group', 'post_quantum'] as const
+const recipient = ['api_key_id', 'name', 'custody', 'suite', 'kem_key_id', 'mac_key_id', 'replaced_id'] as const
+const apiKey = ['name', 'role', 'scopes', 'expires_at', 'allowed_addresses'] as const
+
+/**
+ * Every action with the members that its `detail` may have. A new capability adds its lines here. What ends in `.intent`
+ * is closed by the same name with `.outcome`, under the same message id (or, where there is none, request id).
+ */
+export const actions = {
+  'proxy.publish.intent': [...publish, 'deadline_ms', 'dry_run', 'items', 'credential_version'],
+  'proxy.publish.outcome': [...publish, ...failure, 'outcome', 'no_subscribers', 'duration_ms', 'items', 'swept'],
+  'proxy.subscribe.intent': [
+    'topic',
+    'qos',
+    'max_messages',
+    'max_bytes',
+    'wait_ms',
+    'deadline_ms',
+    'credential_version',
+  ],
+  'proxy.subscribe.outcome': [
+    ...failure,
+    'topic',
+    'outcome',
+    'granted_qos',
+    'messages',
+    'bytes',
+    'truncated',
+    'duration_ms',
+    'swept',
+  ],
+  'proxy.delivery': ['topic', 'messages', 'bytes', 'refused'],
+  'vault.seal': ['name', 'credential_type', 'version', 'record_sha384', 'ttl_days', 'expires_at'],
+  'vault.unseal': ['credential_type', 'version', 'code'],
+  'vault.rotate': ['credential_type', 'version', 'record_sha384', 'new_values', 'expires_at'],
+  'vault.delete': ['credential_type', 'version'],
+  'integrations.create': ['name', 'credential_id', 'allowed_operations', 'revision'],
+  'integrations.update': ['name', 'credential_id', 'allowed_operations', 'revision', 'changed'],
+  'integrations.delete': ['name', 'credential_id', 'revision'],
+  'integrations.test': [...failure, ...link, 'duration_ms'],
+  'api_keys.create': apiKey,
+  'api_keys.revoke': apiKey,
+  'tenants.create': ['name', 'sandbox'],
+  'recipients.enroll': recipient,
+  'recipients.confirm': recipient,
+  'recipients.revoke': recipient,
+  'encryption.decrypt': ['op', 'rid', 'issuer_key_id', 'recipient_id', 'code'],
+  'request.refused': ['operation', 'code', 'status'],
+  'auth.refused_summary': ['source', 'count', 'minute'],
+} as const satisfies Readonly<Record<string, readonly string[]>>
+
+export type AuditAction = keyof typeof actions
+
+/**
+ * Checks an event against the table.
+ *
+ * @throws {TypeError} for an action or a member that the table does not have, a number that JSON cannot carry, an intent
+ * without an id to close it by: mistakes of the program, whatever the caller sent
+ */
+export function assertKnownEvent(event: AuditEvent): void {
+  const members: readonly string[] | undefined = Object.hasOwn(actions, event.action)
+    ? actions[event.action as AuditAction]
+    : undefined
+  if (!members) throw new TypeError(`audit: no action ${JSON.stringify(event.action)} in the table`)
+  for (const [name, value] of Object.entries(event.detail ?? {})) {
+    if (!members.includes(name)) throw new TypeError(`audit: ${event.action} has no detail ${JSON.stringify(name)}`)
+    if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`audit: ${name} is not finite`)
+  }
+  if (isIntent(event.action) && correlationOf(event) === undefined) {
+    throw new TypeError(`audit: ${event.action} needs a message id or a request id`)
+  }
+}
+
+/** Reports whether an action announces something that a later row must close. */
+export function isIntent(action: string): boolean {
+  return action.endsWith('.intent')
+}
+
+/** The action that closes an intent. */
+export function outcomeOf(intent: string): string {
+  return intent.replace(/\.intent$/, '.outcome')
+}
+
+/** The intent that an action closes, if it closes one. */
+export function intentOf(action: string): string | undefined {
+  return action.endsWith('.outcome') ? action.replace(/\.outcome$/, '.intent') : undefined
+}
+
+/** The id that an intent and its outcome share. */
+export function correlationOf(event: Pick<AuditEvent, 'messageId' | 'requestId'>): string | undefined {
+  return event.messageId ?? event.requestId
+}

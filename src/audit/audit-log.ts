@@ -1,0 +1,129 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Clock } from '../core/clock.ts'
+import { AppError } from '../core/errors.ts'
+import { newId } from '../core/ids.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
+import type { Db } from '../db/db.ts'
+import { assertKnownEvent } from './actions.ts'
+import type { Audit } from './audit.ts'
+import { createChainStore, type HeadKey, type PendingRow } from './chain-store.ts'
+
+export interface AuditLimits {
+  /** Rows that may wait, those of the flush in flight included. */
+  maxQueuedRows: number
+  maxFlushRows: number
+  /** From `record` to its answer, whatever the database does. */
+  timeoutMs: number
+}
+
+export interface AuditLogDeps {
+  /** Best one of its own: a use case may record while it holds a connection, and must not wait for itself. */
+  db: Db
+  provider: Pick<CryptoProvider, 'sha3_256'>
+  headKey: HeadKey
+  clock: Clock
+  limits?: Partial<AuditLimits>
+}
+
+export interface AuditLog extends Audit {
+  /** Commits what waits, refuses what comes. */
+  close(): Promise<void>
+}
+
+interface Job {
+  rows: readonly PendingRow[]
+  resolve(): void
+  reject(err: AppError): void
+}
+
+function unavailable(reason: string, cause?: unknown): AppError {
+  return new AppError('audit.unavailable', 'The audit log is not available.', {
+    cause: cause ?? new Error(reason),
+    retryAfterS: 1,
+  })
+}
+
+/**
+ * Writes audit rows with group commit: one flush is in flight, and what arrives meanwhile goes with the next one, so that
+ * many requests share a commit. A failed flush fails those who wait for it and nobody else; nothing is tried again.
+ */
+export function createAuditLog({ db, provider, headKey, clock, limits: given }: AuditLogDeps): AuditLog {
+  const limits: AuditLimits = { maxQueuedRows: 8192, maxFlushRows: 1024, timeoutMs: 2000, ...given }
+  const store = createChainStore({ db, provider, headKey })
+  const queue = new Set<Job>()
+  let queuedRows = 0
+  let draining: Promise<void> | undefined
+  let closed = false
+
+  function takeBatch(): Job[] {
+    const batch: Job[] = []
+    let rows = 0
+    for (const job of queue) {
+      if (batch.length > 0 && rows + job.rows.length > limits.maxFlushRows) break
+      batch.push(job)
+      queue.delete(job)
+      rows += job.rows.length
+    }
+    return batch
+  }
+
+  async function flush(batch: readonly Job[]): Promise<void> {
+    try {
+      const refused = await store.append(batch.flatMap((job) => job.rows))
+      for (const job of batch) {
+        const tenantId = job.rows.find(({ event }) => refused.has(event.tenantId))?.event.tenantId
+        if (tenantId === undefined) job.resolve()
+        else job.reject(unavailable(`the head of ${tenantId} is missing, altered or has gone back`))
+      }
+    } catch (err) {
+      for (const job of batch) job.reject(unavailable('flush failed', err))
+    } finally {
+      queuedRows -= batch.reduce((sum, job) => sum + job.rows.length, 0)
+    }
+  }
+
+  async function drain(): Promise<void> {
+    await nextTurn() // everything that this turn of the loop still brings shares the first commit
+    while (queue.size > 0) await flush(takeBatch())
+    draining = undefined
+  }
+
+  function enqueue(rows: readonly PendingRow[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const job: Job = {
+        rows,
+        resolve: () => {
+          clearTimeout(timer)
+          resolve()
+        },
+        reject: (err) => {
+          clearTimeout(timer)
+          reject(err)
+        },
+      }
+      const timer = setTimeout(() => {
+        if (queue.delete(job)) queuedRows -= rows.length
+        reject(unavailable(`not committed within ${limits.timeoutMs} ms`))
+      }, limits.timeoutMs)
+      queue.add(job)
+      queuedRows += rows.length
+      draining ??= drain()
+    })
+  }
+
+  return {
+    async record(...events) {
+      if (events.length === 0) return
+      for (const event of events) assertKnownEvent(event)
+      if (closed) throw unavailable('closed')
+      if (queuedRows + events.length > limits.maxQueuedRows) throw unavailable('too many rows are waiting')
+      const atMs = clock.now()
+      await enqueue(events.map((event) => ({ id: newId('aud', atMs), atMs, event })))
+    },
+
+    async close() {
+      closed = true
+      await draining
+    },
+  }
+}

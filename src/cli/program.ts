@@ -1,0 +1,88 @@
+import { Command, CommanderError } from 'commander'
+import { SealwireError } from '../sdk/index.ts'
+import { addApiKeysCreate } from './commands/api-keys-create.ts'
+import { addApiKeysList } from './commands/api-keys-list.ts'
+import { addApiKeysRevoke } from './commands/api-keys-revoke.ts'
+import { addEnvelopeOpen } from './commands/envelope-open.ts'
+import { addInit } from './commands/init.ts'
+import { addPublish } from './commands/publish.ts'
+import { addRecipientsEnroll } from './commands/recipients-enroll.ts'
+import { addServe } from './commands/serve.ts'
+import { addSubscribe } from './commands/subscribe.ts'
+import { addTenantsCreate } from './commands/tenants-create.ts'
+import { exit, exitCodeOf } from './exit-codes.ts'
+import { hintFor } from './hints.ts'
+import { type Io, MisuseError, printable } from './io.ts'
+import type { LoadOperator } from './operator.ts'
+
+const EXAMPLES = `
+Start here:
+  $ sealwire serve                                        the server, with a database of its own in ./.sealwire
+  $ export SEALWIRE_API_KEY=$(cat .sealwire/owner-api-key)
+  $ sealwire recipients enroll --out recipient.json       once: the key that opens your answers
+  $ export SEALWIRE_RECIPIENT=recipient.json
+  $ sealwire publish int_… -t sensors/temperature -m 22.5
+
+Exit codes: 0 done, 1 refused or failed, 2 misuse, 3 nobody knows whether it was done, 4 try again later.`
+
+const SUCCESSFUL_ENDS: ReadonlySet<string> = new Set(['commander.helpDisplayed', 'commander.version'])
+
+function createProgram(io: Io, loadOperator: LoadOperator, setExitCode: (code: number) => void): Command {
+  const program = new Command('sealwire')
+    .description('Publish to and subscribe from MQTT brokers without holding their credentials.')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.out(text.trimEnd()), writeErr: (text) => io.err(text.trimEnd()) })
+    .showHelpAfterError('hint: add --help')
+  addServe(program, io, loadOperator, setExitCode)
+  addInit(program, io, loadOperator)
+  addTenantsCreate(program.command('tenants').description('tenants, for the operator at this host'), io, loadOperator)
+  const apiKeys = program.command('api-keys').description('API keys of the tenant')
+  addApiKeysCreate(apiKeys, io)
+  addApiKeysList(apiKeys, io)
+  addApiKeysRevoke(apiKeys, io)
+  addRecipientsEnroll(program.command('recipients').description('who opens the answers to an API key'), io)
+  addPublish(program, io)
+  addSubscribe(program, io)
+  addEnvelopeOpen(program.command('envelope').description('answers that were kept'), io)
+  return program
+}
+
+/** Says on `err` what went wrong and what usually helps, and chooses the exit code. */
+function explain(io: Io, thrown: unknown): number {
+  const say = (text: string) => io.err(printable(text))
+  if (thrown instanceof CommanderError) return SUCCESSFUL_ENDS.has(thrown.code) ? exit.ok : exit.misuse
+  if (thrown instanceof MisuseError) {
+    say(`error: ${thrown.message}`)
+    if (thrown.hint !== undefined) say(`hint: ${thrown.hint}`)
+    return exit.misuse
+  }
+  if (!(thrown instanceof SealwireError)) {
+    say(`error: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
+    return exit.failed
+  }
+  say(`error: ${thrown.code}: ${thrown.message}`)
+  if (thrown.details && Object.keys(thrown.details).length > 0) say(`details: ${JSON.stringify(thrown.details)}`)
+  if (thrown.requestId !== undefined) say(`request: ${thrown.requestId}`)
+  const hint = hintFor(thrown)
+  if (hint !== undefined) say(`hint: ${hint}`)
+  return exitCodeOf(thrown)
+}
+
+/**
+ * Runs one command line, without the name of the program.
+ *
+ * @returns the exit code: 0 done, 1 refused or failed, 2 misuse, 3 outcome unknown, 4 try again later
+ */
+export async function run(args: readonly string[], io: Io, loadOperator: LoadOperator): Promise<number> {
+  let exitCode: number = exit.ok
+  const program = createProgram(io, loadOperator, (code) => {
+    exitCode = code
+  })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (err) {
+    return explain(io, err)
+  }
+}

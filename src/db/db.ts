@@ -1,0 +1,26 @@
+/** Rows as `pg` returns them: `bytea` is a Buffer, `timestamptz` a Date, `bigint` a string. */
+export interface Result<Row> {
+  rows: Row[]
+  rowCount: number | null
+}
+
+/** What a store needs: parameters only, never text put together from input. */
+export interface Queryable {
+  query<Row extends object = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Result<Row>>
+}
+
+/**
+ * PostgreSQL. A failure of the connection, a time-out (2 s a statement) or a server that is not there is
+ * `database.unavailable`; a violated constraint keeps its SQLSTATE (see {@link isUniqueViolation}).
+ */
+export interface Db extends Queryable {
+  /** Runs `work` in one transaction on one connection; rolls back when it throws. */
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** SQLSTATE 23505; `constraint` narrows it to one. */
+export function isUniqueViolation(err: unknown, constraint?: string): boolean {
+  const { code, constraint: violated } = (err ?? {}) as { code?: unknown; constraint?: unknown }
+  return code === '23505' && (constraint === undefined || violated === constraint)
+}

@@ -1,0 +1,127 @@
+import pg from 'pg'
+import type { Secret } from '../core/secret.ts'
+import { databaseError, isConnectionLost } from './database-error.ts'
+import type { Db, Queryable, Result } from './db.ts'
+
+/** Where PostgreSQL is: a `postgres://` URL (TLS as its `sslmode` says), or the members that `startEmbedded` returns. */
+export interface ConnectionOptions {
+  connectionString?: Secret<string> | undefined
+  host?: string | undefined
+  port?: number | undefined
+  user?: string | undefined
+  database?: string | undefined
+}
+
+export interface PoolOptions extends ConnectionOptions {
+  /** Connections at most; 10 unless told. */
+  max?: number | undefined
+}
+
+const STATEMENT_TIMEOUT_MS = 2_000
+/** Longer than the server's, so that it fires only when the server or the network says nothing at all. */
+const ANSWER_TIMEOUT_MS = 3_000
+const CONNECT_TIMEOUT_MS = 2_000
+const IDLE_IN_TRANSACTION_MS = 10_000
+
+/** Translates our options into those of `pg`; the only place that reveals the URL. */
+export function clientConfig(options: ConnectionOptions): pg.ClientConfig {
+  const { connectionString, host, port, user, database } = options
+  return {
+    application_name: 'sealwire',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    ...(connectionString && { connectionString: connectionString.reveal() }),
+    ...(host !== undefined && { host }),
+    ...(port !== undefined && { port }),
+    ...(user !== undefined && { user }),
+    ...(database !== undefined && { database }),
+  }
+}
+
+interface Session {
+  ask<Row extends object>(text: string, values?: readonly unknown[]): Promise<Result<Row> & { command: string }>
+  /** Whether the connection must not go back to the pool. */
+  lost: boolean
+}
+
+function sessionOn(client: pg.PoolClient): Session {
+  const session: Session = {
+    lost: false,
+    async ask<Row extends object>(text: string, values?: readonly unknown[]) {
+      try {
+        return (await client.query<Row>(text, values && [...values])) as Result<Row> & { command: string }
+      } catch (err) {
+        session.lost ||= isConnectionLost(err)
+        throw databaseError(err)
+      }
+    },
+  }
+  return session
+}
+
+/**
+ * Opens a pool of connections. Nothing is dialled before the first query; a server that comes back is used again without
+ * a restart. See {@link Db} for what fails how.
+ */
+export function createDb(options: PoolOptions): Db & { ping(): Promise<void> } {
+  const pool = new pg.Pool({
+    ...clientConfig(options),
+    max: options.max ?? 10,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+  })
+  // Without these two a stopping server (57P01) ends the process. Whoever uses the connection next learns of it.
+  pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
+
+  async function withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const client = await pool.connect().catch((err: unknown) => {
+      throw databaseError(err)
+    })
+    const session = sessionOn(client)
+    try {
+      return await work(session)
+    } finally {
+      client.release(session.lost)
+    }
+  }
+
+  function query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Result<Row>> {
+    return withSession((session) => session.ask<Row>(text, values))
+  }
+
+  function transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    return withSession(async (session) => {
+      let open = true
+      const tx: Queryable = {
+        query(text, values) {
+          if (!open) throw new Error('The transaction has ended.')
+          return session.ask(text, values)
+        },
+      }
+      try {
+        await session.ask('begin')
+        const value = await work(tx)
+        open = false
+        const { command } = await session.ask('commit')
+        // PostgreSQL answers ROLLBACK when `work` swallowed the error of a statement.
+        if (command !== 'COMMIT') throw new Error('Rolled back: the error of a statement was ignored.')
+        return value
+      } catch (err) {
+        open = false
+        if (!session.lost) await session.ask('rollback').catch(() => (session.lost = true)) // closing it rolls back too
+        throw err
+      }
+    })
+  }
+
+  return {
+    query,
+    transaction,
+    async ping() {
+      await query('select 1')
+    },
+    close: () => pool.end(),
+  }
+}

@@ -1,0 +1,119 @@
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { type AuditLog, createAuditLog } from './audit/audit-log.ts'
+import type { Config } from './config/config.ts'
+import { type Clock, systemClock } from './core/clock.ts'
+import type { Log } from './core/log.ts'
+import { nobleProvider } from './crypto/noble.ts'
+import type { CryptoProvider } from './crypto/provider.ts'
+import { isOpensslCapable, opensslProvider } from './crypto-native/openssl.ts'
+import { type ChangeFeed, createChangeFeed } from './db/change-feed.ts'
+import { startEmbedded } from './db/embedded.ts'
+import { migrate } from './db/migrate.ts'
+import { type ConnectionOptions, createDb } from './db/pool.ts'
+import { type DeploymentKeys, openDeploymentKeys } from './keys/deployment-keys.ts'
+import { createAwsKeyWrapper } from './kms/aws.ts'
+import type { KeyWrapper } from './kms/kms.ts'
+import { openLocalKeyWrapper } from './kms/local.ts'
+import { createTenants, type Tenants } from './tenants/tenants.ts'
+
+/** What the server and the operator's commands both stand on. */
+export interface Foundation {
+  clock: Clock
+  log: Log
+  provider: CryptoProvider
+  db: ReturnType<typeof createDb>
+  feed: ChangeFeed
+  wrapper: KeyWrapper
+  keys: DeploymentKeys
+  audit: AuditLog
+  tenants: Tenants
+  /** Ports that this process listens on; never dialled. The HTTP listener adds itself. */
+  ownListeners: { port: number }[]
+  close(): Promise<void>
+}
+
+export interface FoundationOptions {
+  log: Log
+  /** Use the database of a server that already runs on this `DATA_DIR`, for the operator's commands. */
+  join?: boolean
+}
+
+/** Names the running server's PostgreSQL, for operator's commands beside it. */
+const CONNECTION_FILE = 'connection.json'
+
+function chooseProvider({ CRYPTO_PROVIDER }: Config): CryptoProvider {
+  if (CRYPTO_PROVIDER === 'noble') return nobleProvider
+  if (isOpensslCapable()) return opensslProvider
+  if (CRYPTO_PROVIDER === 'openssl')
+    throw new Error('CRYPTO_PROVIDER=openssl: this Node has no ML-KEM and ML-DSA; it needs 24.18 or 26.1.')
+  return nobleProvider
+}
+
+async function openConnection(
+  config: Config,
+  { log, join }: FoundationOptions,
+  stack: AsyncDisposableStack,
+): Promise<ConnectionOptions> {
+  if (config.DATABASE_URL) return { connectionString: config.DATABASE_URL }
+  const file = path.join(config.DATA_DIR, CONNECTION_FILE)
+  if (join) {
+    const running = await readFile(file, 'utf8').catch(() => undefined) // no server runs: start the database ourselves
+    if (running !== undefined) return JSON.parse(running) as ConnectionOptions
+  }
+  const embedded = await startEmbedded({ dataDir: config.DATA_DIR, log: (line) => log.debug({ line }, 'postgres') })
+  stack.defer(() => embedded.stop())
+  await writeFile(file, JSON.stringify(embedded.connection), { mode: 0o600 })
+  stack.defer(() => rm(file, { force: true }))
+  return embedded.connection
+}
+
+async function openWrapper(
+  config: Config,
+  provider: CryptoProvider,
+  db: ReturnType<typeof createDb>,
+): Promise<KeyWrapper> {
+  if (config.KMS_PROVIDER === 'aws') {
+    const { AWS_REGION: region = '', KMS_KEY_ID: keyId = '', KMS_ENDPOINT: endpoint } = config
+    return createAwsKeyWrapper({ region, keyId, ...(endpoint === undefined ? {} : { endpoint }) })
+  }
+  const { rows } = await db.query('select 1 from keys limit 1')
+  // A database that has keys was sealed under a ring: a new one could open none of them.
+  return openLocalKeyWrapper({
+    file: path.join(config.DATA_DIR, 'local-kms.json'),
+    provider,
+    createIfEmpty: rows.length === 0,
+  })
+}
+
+/** Opens database, key wrapper and keys, in that order; whatever was opened is closed again when a later step fails. */
+export async function openFoundation(config: Config, options: FoundationOptions): Promise<Foundation> {
+  await using stack = new AsyncDisposableStack()
+  const clock = systemClock
+  const provider = chooseProvider(config)
+  const connection = await openConnection(config, options, stack)
+  await migrate(connection)
+  const db = stack.adopt(createDb({ ...connection, max: 12 }), (one) => one.close())
+  const wrapper = await openWrapper(config, provider, db)
+  const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
+  const auditDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
+  const audit = stack.adopt(createAuditLog({ db: auditDb, provider, headKey: keys.auditHead, clock }), (one) =>
+    one.close(),
+  )
+  const feed = stack.adopt(await createChangeFeed(connection), (one) => one.close())
+  const tenants = createTenants({ db, feed, pepper: keys.pepper, provider, audit, clock })
+  const resources = stack.move()
+  return {
+    clock,
+    log: options.log,
+    provider,
+    db,
+    feed,
+    wrapper,
+    keys,
+    audit,
+    tenants,
+    ownListeners: [],
+    close: () => resources.disposeAsync(),
+  }
+}

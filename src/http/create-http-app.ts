@@ -1,0 +1,61 @@
+import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import { AppError } from '../core/errors.ts'
+import { newId } from '../core/ids.ts'
+import { allowOrigins } from './cors.ts'
+import { docsRoutes } from './docs.ts'
+import { createOperationHandler } from './handle-operation.ts'
+import { operations } from './operations.ts'
+import { publicRoutes } from './public-routes.ts'
+import { sendError, toAppError } from './render.ts'
+import type { Services } from './services.ts'
+
+export interface HttpOptions {
+  /** Addresses of proxies whose `X-Forwarded-For` is believed; none by default. */
+  trustProxy: readonly string[]
+  corsOrigins: readonly string[]
+}
+
+/** Puts every operation behind one Express app. Nothing here decides: it parses, calls and renders. */
+export function createHttpApp(services: Services, options: HttpOptions): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('query parser', 'simple')
+  app.set('trust proxy', options.trustProxy.length > 0 ? [...options.trustProxy] : false)
+  app.enable('strict routing')
+  app.enable('case sensitive routing')
+  if (options.corsOrigins.length > 0) app.use(allowOrigins(options.corsOrigins))
+
+  const methods = new Map<string, Set<string>>()
+  for (const operation of operations) {
+    app[operation.method](operation.path, createOperationHandler(operation, services))
+    methods.set(operation.path, (methods.get(operation.path) ?? new Set()).add(operation.method.toUpperCase()))
+  }
+  app.use(publicRoutes(services))
+  app.use(docsRoutes())
+
+  const refuse = (req: Request, res: Response, err: AppError) => {
+    const requestId = newId('req', services.clock.now())
+    sendError(req, res, requestId, services.clock.now(), err)
+  }
+  for (const [path, allowed] of methods) {
+    const list = [...allowed].join(', ')
+    app.all(path, (req, res) => {
+      res.setHeader('allow', list)
+      refuse(req, res, new AppError('route.method_not_allowed', `This path takes ${list}.`))
+    })
+  }
+  app.use((req, res) =>
+    refuse(req, res, new AppError('route.not_found', 'There is no such route; the reference is at /docs.')),
+  )
+  app.use((err: unknown, req: Request, res: Response, _next: NextFunction) => {
+    // Express itself throws here, for instance for a path that does not decode.
+    const malformed = err instanceof URIError || (err as { status?: unknown }).status === 400
+    refuse(
+      req,
+      res,
+      malformed ? new AppError('request.invalid', 'The path is not well formed.') : toAppError(err, 'this time'),
+    )
+  })
+  return app
+}

@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import express, { type Response, Router } from 'express'
+import { pageHeaders } from './constant-headers.ts'
+import { problems } from './problems.ts'
+
+const DOCUMENT = fileURLToPath(new URL('../../openapi/openapi.json', import.meta.url))
+const ASSETS = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png']
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Sealwire API</title><meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/docs/assets/favicon-32x32.png"><link rel="stylesheet" href="/docs/assets/swagger-ui.css"></head>
+<body><div id="reference"></div><script src="/docs/assets/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body>
+</html>
+`
+
+const START = `window.ui = SwaggerUIBundle({ url: '/docs/openapi.json', dom_id: '#reference', deepLinking: true, validatorUrl: null, tryItOutEnabled: true, docExpansion: 'list' })\n`
+
+/** What somebody who met an error does next. */
+function errorPage(code: keyof typeof problems): string {
+  const { status, title } = problems[code]
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>${code}</title></head>
+<body><h1>${title}</h1><p><code>${code}</code>, HTTP ${status}.</p><p>${nextSteps[code]}</p><p><a href="/docs">API reference</a></p></body></html>
+`
+}
+
+const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
+  'request.invalid': 'The message names the member and the rule it breaks. Correct it and send the request again.',
+  'request.too_large': 'A body has at most 1 MiB. Send less, or in several requests.',
+  'request.unsupported_media': 'Send application/json in UTF-8, without Content-Encoding.',
+  'request.timeout': 'The request did not arrive in time. Send it again.',
+  'route.not_found': 'Compare method and path with the reference.',
+  'route.method_not_allowed': 'The Allow header lists the methods of this path.',
+  'auth.unauthenticated':
+    'Send a valid API key in X-API-Key, or as Authorization: Bearer, but not both. The text is the same for every reason.',
+  'auth.forbidden':
+    'The message names the scope that this key lacks. Ask an admin of your tenant for a key that has it.',
+  'operation.not_allowed':
+    'Add the operation to allowed_operations of the integration: PATCH /api/v2/integrations/{id}.',
+  'policy.denied':
+    'The message names the rule. Topics are allowed by config.topic and config.topics of the integration.',
+  'destination.not_allowed':
+    'The broker’s address is not one that this server may dial. Its operator can allow private networks with OUTBOUND_ALLOW.',
+  'object.not_found': 'There is no such object in your tenant.',
+  'object.in_use': 'The details list what uses it. Change or delete that first.',
+  'idempotency.running':
+    'The first request with this Idempotency-Key still runs. Ask again with the same key after Retry-After.',
+  'idempotency.mismatch': 'This Idempotency-Key belongs to a different request. Use a new one.',
+  'precondition.required': 'Read the object, and send its ETag in If-Match.',
+  'precondition.failed': 'Somebody changed the object. Read it again, and send the new ETag.',
+  'credential.expired': 'Rotate the vault entry: POST /api/v2/vault/rotate/{id}.',
+  'integration.invalid': 'The message names the member of the integration or of its credential that does not fit.',
+  'rate.limited': 'Wait as Retry-After says.',
+  'broker.rejected':
+    'The broker refused; the details hold its reason code. For bad credentials rotate the vault entry.',
+  'broker.unreachable':
+    'Nothing was sent. Check host, port and TLS with POST /api/v2/integrations/{id}/test, then try again.',
+  'broker.busy': 'Nothing was sent. Try again after Retry-After, or raise limits.max_in_flight.',
+  'signer.busy': 'Nothing was sent. Try again after Retry-After.',
+  'vault.unavailable': 'Nothing was sent. Try again after Retry-After; the operator finds the reason in the log.',
+  'kms.unavailable': 'Nothing was sent. Try again after Retry-After; the operator finds the reason in the log.',
+  'database.unavailable': 'Nothing was sent. Try again after Retry-After; the operator finds the reason in the log.',
+  'audit.unavailable': 'Nothing is done that cannot be recorded. Try again after Retry-After.',
+  'outcome.unknown':
+    'The message may have reached the broker. Retry with the same Idempotency-Key: it never sends a second one.',
+  'envelope.rejected': 'The envelope did not verify, or is not for this key. The text is the same for every reason.',
+  'envelope.stale': 'The envelope is authentic, but too old or from the future. Compare the clocks.',
+  'envelope.replay': 'The envelope is authentic, but was opened before.',
+  'envelope.mismatch': 'The envelope is authentic, but answers another request.',
+  'envelope.issuer_unknown': 'The signing key is not in the key document under the pinned root.',
+  'envelope.not_ours':
+    'The key of this recipient is held by the client. Open the envelope there, with the SDK or sealwire envelope open.',
+  'recipient.required':
+    'This API key enrolled before, and has no active recipient now. Enrol again: sealwire recipients enroll.',
+  internal: 'This is our fault. Report it with the request id.',
+}
+
+/** The reference at `/docs`: bundled assets only, no request to another host. */
+export function docsRoutes(): Router {
+  const router = Router()
+  const assets = path.dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+  const page = (type: string, text: () => string | Buffer) => (_req: unknown, res: Response) => {
+    res.set(pageHeaders).set('cache-control', 'public, max-age=300').type(type).send(text())
+  }
+  let document: Buffer | undefined
+  router.get(
+    '/docs',
+    page('html', () => PAGE),
+  )
+  router.get(
+    '/docs/start.js',
+    page('js', () => START),
+  )
+  router.get(
+    '/docs/openapi.json',
+    page('json', () => (document ??= readFileSync(DOCUMENT))),
+  )
+  for (const name of ASSETS) {
+    router.use(
+      `/docs/assets/${name}`,
+      express.static(path.join(assets, name), {
+        index: false,
+        redirect: false,
+        maxAge: 300_000,
+        setHeaders: (res) => res.setHeaders(new Headers(pageHeaders)),
+      }),
+    )
+  }
+  for (const code of Object.keys(problems) as (keyof typeof problems)[])
+    router.get(
+      `/docs/errors/${code}`,
+      page('html', () => errorPage(code)),
+    )
+  return router
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod'
+import type { Integration } from '../integrations/integration.ts'
+import { etagOf } from '../integrations/integration.ts'
+import { integrationView as baseView, integrationToWire } from '../integrations/wire.ts'
+import type { Posture } from '../outbound/posture.ts'
+import type { OperationAnswer } from './operation.ts'
+import { exampleId } from './schemas.ts'
+import type { Services } from './services.ts'
+
+/** How the link to the broker is protected. */
+export const posture = z
+  .strictObject({
+    plaintext: z.boolean(),
+    tls_version: z.string().nullable(),
+    cipher: z.string().nullable(),
+    group: z.string().nullable().meta({ description: 'Key exchange group' }),
+    post_quantum: z.boolean(),
+  })
+  .meta({ id: 'Posture' })
+
+export const integrationView = z
+  .strictObject({
+    ...baseView.shape,
+    posture: posture
+      .nullable()
+      .meta({ description: 'Of the last link that this process made; null before the first one' }),
+    warning: z.string().nullable(),
+  })
+  .meta({ id: 'Integration' })
+
+export const PLAINTEXT_WARNING =
+  'The link to this broker is not encrypted: its user name, password and messages can be read on the way. Use mqtts or wss.'
+
+export function warningOf(link: Posture | null, protocol: Integration['config']['protocol']): string | null {
+  const plaintext = link ? link.plaintext : protocol === 'mqtt' || protocol === 'ws'
+  return plaintext ? PLAINTEXT_WARNING : null
+}
+
+/** Renders one integration with what is known of its link. */
+export function viewOf(
+  { postureOf }: Pick<Services, 'postureOf'>,
+  integration: Integration,
+): z.input<typeof integrationView> {
+  const link = postureOf(integration)
+  return { ...integrationToWire(integration), posture: link, warning: warningOf(link, integration.config.protocol) }
+}
+
+/** An answer about one integration, with its revision as `ETag`. */
+export function answerOf(
+  services: Pick<Services, 'postureOf'>,
+  integration: Integration,
+): OperationAnswer<z.input<typeof integrationView>> {
+  return { data: viewOf(services, integration), headers: { etag: etagOf(integration) } }
+}
+
+export const integrationExample: z.input<typeof integrationView> = {
+  id: exampleId('int'),
+  name: 'plant line 4',
+  system_type: 'mqtt',
+  credential_id: '019aa0c8-6f00-7c3e-9a51-2f3d5c7b9e10',
+  allowed_operations: ['publish'],
+  config: {
+    topic: 'sensors/temperature',
+    topics: [],
+    qos: 1,
+    protocol: 'mqtts',
+    protocol_version: 5,
+    tls: { alpn: [], min_version: 'TLSv1.2', require_pqc: false },
+    ws_path: '/mqtt',
+    client_id_prefix: 'sealwire',
+    keepalive_s: 30,
+    limits: { max_topic_bytes: 1024, max_payload_bytes: 262_144, max_in_flight: 256 },
+  },
+  policy_id: null,
+  guards: null,
+  revision: 1,
+  created_at: '2026-11-21T09:00:00.000Z',
+  updated_at: '2026-11-21T09:00:00.000Z',
+  posture: {
+    plaintext: false,
+    tls_version: 'TLSv1.3',
+    cipher: 'TLS_AES_256_GCM_SHA384',
+    group: 'X25519MLKEM768',
+    post_quantum: true,
+  },
+  warning: null,
+}

@@ -1,0 +1,91 @@
+import type { ZodObject, ZodType, z } from 'zod'
+import type { Caller } from '../audit/audit.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import type { SealingRecipient } from '../envelope/seal.ts'
+import type { Principal, Scope } from '../tenants/principal.ts'
+import type { Services } from './services.ts'
+
+/** One authenticated request, parsed. */
+export interface OperationRequest<Params, Query, Body> {
+  principal: Principal
+  caller: Caller
+  params: Params
+  query: Query
+  body: Body
+  /** The value of `If-Match`, as sent. */
+  ifMatch: string | undefined
+  /** The value of a header that this operation declares, in lower case. */
+  header(name: string): string | undefined
+  /** Absolute, on the monotonic clock: the answer must be on its way by then. */
+  deadlineMs: number
+  /** Id of the message or object that this request makes; the same one on a retry with its `Idempotency-Key`. */
+  messageId: string
+  /** `rqh` of the answer, where the caller sent an `Envelope-Nonce`. */
+  requestHash: string | null
+  /** Reserves a place at the signer; call it before anything leaves for a broker. Only for enveloped operations. */
+  admit: () => void
+}
+
+export interface OperationAnswer<Data> {
+  data: Data
+  /** Defaults to the operation's first status. */
+  status?: number
+  headers?: Readonly<Record<string, string>>
+  /** What the answer is about; becomes `sub` of an envelope. */
+  subject?: string
+  /** Whom an enveloped answer is sealed to; defaults to the caller's recipient. */
+  recipient?: SealingRecipient
+  /** Members of `meta` beside the constant ones. */
+  meta?: { next_cursor?: string }
+  /** `false` where the answer holds message bodies or secrets: an `Idempotency-Key` then guards the run and keeps nothing. */
+  keep?: boolean
+}
+
+/**
+ * One operation of the API: everything that `http/`, the OpenAPI document and the audit log need to know about it.
+ * Descriptors are constants; what they work on is passed to `handle`.
+ */
+export interface Operation<
+  Params extends ZodObject = ZodObject,
+  Query extends ZodObject = ZodObject,
+  Body extends ZodType = ZodType,
+  Data extends ZodType = ZodType,
+> {
+  /** `<capability>.<verb>`; also the `op` of an enveloped answer. */
+  readonly id: string
+  readonly method: 'get' | 'post' | 'patch' | 'delete'
+  /** Express spelling, `:id` for parameters. */
+  readonly path: string
+  readonly summary: string
+  readonly description?: string
+  /** What the caller's key must hold; several where the body decides, which `handle` then checks. */
+  readonly scopes: readonly [Scope, ...Scope[]]
+  readonly params?: Params
+  readonly query?: Query
+  readonly body?: Body
+  readonly data: Data
+  readonly example: { body?: z.input<Body>; data: z.input<Data> }
+  readonly statuses: readonly [number, ...number[]]
+  /** Codes beside the ones that every route has. */
+  readonly errors: readonly ErrorCode[]
+  /** The answer is a `HybridCryptoEnvelope`. */
+  readonly enveloped?: boolean
+  /** Accepts `Idempotency-Key`. */
+  readonly idempotent?: boolean
+  /** Request headers that this operation reads, for the document. */
+  readonly headers?: Readonly<Record<string, string>>
+  handle(
+    services: Services,
+    request: OperationRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
+  ): Promise<OperationAnswer<z.input<Data>>>
+}
+
+/** Checks a descriptor against its own schemas and forgets them, so that operations of all shapes fit one list. */
+export function defineOperation<
+  Params extends ZodObject,
+  Query extends ZodObject,
+  Body extends ZodType,
+  Data extends ZodType,
+>(operation: Operation<Params, Query, Body, Data>): Operation {
+  return operation as unknown as Operation
+}

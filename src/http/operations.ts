@@ -1,0 +1,49 @@
+import type { Operation } from './operation.ts'
+import { apiKeysCreate } from './routes/api-keys-create.ts'
+import { apiKeysList } from './routes/api-keys-list.ts'
+import { apiKeysRevoke } from './routes/api-keys-revoke.ts'
+import { encryptionDecrypt } from './routes/encryption-decrypt.ts'
+import { integrationsCreate } from './routes/integrations-create.ts'
+import { integrationsDelete } from './routes/integrations-delete.ts'
+import { integrationsGet } from './routes/integrations-get.ts'
+import { integrationsList } from './routes/integrations-list.ts'
+import { integrationsTest } from './routes/integrations-test.ts'
+import { integrationsUpdate } from './routes/integrations-update.ts'
+import { proxyOutbound } from './routes/proxy-outbound.ts'
+import { recipientsConfirm } from './routes/recipients-confirm.ts'
+import { recipientsEnroll } from './routes/recipients-enroll.ts'
+import { recipientsList } from './routes/recipients-list.ts'
+import { recipientsRevoke } from './routes/recipients-revoke.ts'
+import { vaultDelete } from './routes/vault-delete.ts'
+import { vaultGet } from './routes/vault-get.ts'
+import { vaultList } from './routes/vault-list.ts'
+import { vaultRotate } from './routes/vault-rotate.ts'
+import { vaultSeal } from './routes/vault-seal.ts'
+import { vaultUnseal } from './routes/vault-unseal.ts'
+import { vaultVersions } from './routes/vault-versions.ts'
+
+/** Every authenticated operation. The busiest comes first: Express tries routes in order. */
+export const operations: readonly Operation[] = [
+  proxyOutbound,
+  encryptionDecrypt,
+  vaultSeal,
+  vaultUnseal,
+  vaultList,
+  vaultGet,
+  vaultVersions,
+  vaultRotate,
+  vaultDelete,
+  integrationsCreate,
+  integrationsList,
+  integrationsGet,
+  integrationsUpdate,
+  integrationsDelete,
+  integrationsTest,
+  recipientsEnroll,
+  recipientsConfirm,
+  recipientsList,
+  recipientsRevoke,
+  apiKeysCreate,
+  apiKeysList,
+  apiKeysRevoke,
+]

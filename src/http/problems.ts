@@ -1,0 +1,47 @@
+import type { ErrorCode } from '../core/errors.ts'
+
+/** Status and title of every error code; forgetting one does not compile. The list in `openapi/` is made from it. */
+export const problems = {
+  'request.invalid': { status: 400, title: 'Invalid request' },
+  'request.too_large': { status: 413, title: 'Request too large' },
+  'request.unsupported_media': { status: 415, title: 'Unsupported media type' },
+  'request.timeout': { status: 408, title: 'Request timed out' },
+  'route.not_found': { status: 404, title: 'No such route' },
+  'route.method_not_allowed': { status: 405, title: 'Method not allowed' },
+  'auth.unauthenticated': { status: 401, title: 'Not authenticated' },
+  'auth.forbidden': { status: 403, title: 'Scope missing' },
+  'operation.not_allowed': { status: 403, title: 'Operation not allowed' },
+  'policy.denied': { status: 403, title: 'Denied by policy' },
+  'destination.not_allowed': { status: 403, title: 'Destination not allowed' },
+  'object.not_found': { status: 404, title: 'Not found' },
+  'object.in_use': { status: 409, title: 'In use' },
+  'idempotency.running': { status: 409, title: 'Still running' },
+  'idempotency.mismatch': { status: 422, title: 'Idempotency key used for another request' },
+  'precondition.required': { status: 428, title: 'If-Match required' },
+  'precondition.failed': { status: 412, title: 'If-Match is stale' },
+  'credential.expired': { status: 410, title: 'Credential expired' },
+  'integration.invalid': { status: 422, title: 'Integration invalid' },
+  'rate.limited': { status: 429, title: 'Too many requests' },
+  'broker.rejected': { status: 502, title: 'Broker refused' },
+  'broker.unreachable': { status: 503, title: 'Broker not reached' },
+  'broker.busy': { status: 503, title: 'Broker connection busy' },
+  'signer.busy': { status: 503, title: 'Signer busy' },
+  'vault.unavailable': { status: 503, title: 'Vault unavailable' },
+  'kms.unavailable': { status: 503, title: 'Key wrapper unavailable' },
+  'database.unavailable': { status: 503, title: 'Database unavailable' },
+  'audit.unavailable': { status: 503, title: 'Audit unavailable' },
+  'outcome.unknown': { status: 504, title: 'Outcome unknown' },
+  'envelope.rejected': { status: 400, title: 'Envelope rejected' },
+  'envelope.stale': { status: 400, title: 'Envelope stale' },
+  'envelope.replay': { status: 400, title: 'Envelope replayed' },
+  'envelope.mismatch': { status: 400, title: 'Envelope answers another request' },
+  'envelope.issuer_unknown': { status: 400, title: 'Envelope issuer unknown' },
+  'envelope.not_ours': { status: 409, title: 'Key is held by the client' },
+  'recipient.required': { status: 409, title: 'Recipient required' },
+  internal: { status: 500, title: 'Internal error' },
+} as const satisfies Record<ErrorCode, { status: number; title: string }>
+
+/** Status of an error; an expired credential is gone on vault routes and unprocessable on the others (`api.md`). */
+export function statusOf(code: ErrorCode, route: 'vault' | 'other'): number {
+  return code === 'credential.expired' && route === 'other' ? 422 : problems[code].status
+}

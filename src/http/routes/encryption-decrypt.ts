@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { decodeUtf8 } from '../../core/bytes.ts'
+import { openEnvelope } from '../../envelope/open.ts'
+import { defineOperation } from '../operation.ts'
+
+const opened = z
+  .strictObject({
+    plaintext: z
+      .strictObject({ success: z.boolean(), data: z.json(), error: z.json() })
+      .meta({ description: 'The answer that was sealed' }),
+    signature_valid: z.literal(true),
+    header: z
+      .record(z.string(), z.json())
+      .meta({ description: 'The protected header: operation, status, request id, times' }),
+  })
+  .meta({ id: 'OpenedEnvelope' })
+
+export const encryptionDecrypt = defineOperation({
+  id: 'encryption.decrypt',
+  method: 'post',
+  path: '/api/v2/encryption/decrypt',
+  summary: 'Open an answer',
+  description:
+    'For API keys whose recipient key the server holds: verifies both signatures, then opens. A caller who enrolled opens locally and gets 409 here.',
+  scopes: ['encryption:use'],
+  body: z.strictObject({
+    envelope: z.unknown().meta({ override: { $ref: '#/components/schemas/HybridCryptoEnvelope' } }),
+    verify_signature: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Accepted and ignored: both signatures are always verified' }),
+  }),
+  data: opened,
+  example: {
+    data: {
+      plaintext: { success: true, data: { outcome: 'acknowledged' }, error: null },
+      signature_valid: true,
+      header: { v: 2, op: 'proxy.outbound', st: 200 },
+    },
+  },
+  statuses: [200],
+  errors: ['envelope.rejected', 'envelope.stale', 'envelope.not_ours'],
+  async handle({ recipients, keys, provider, audit, clock }, { principal, caller, body }) {
+    const reader = await recipients.readerFor(principal)
+    const expectation = { op: 'answer', rqh: undefined, nowS: Math.floor(clock.now() / 1000) }
+    const { header, plaintext } = openEnvelope(provider, body.envelope, reader, keys.issuers(), expectation)
+    const answer = JSON.parse(decodeUtf8(plaintext)) as z.input<typeof opened>['plaintext']
+    await audit.record({
+      ...caller,
+      action: 'encryption.decrypt',
+      outcome: 'success',
+      object: { kind: 'envelope', id: header.rid },
+    })
+    return { data: { plaintext: answer, signature_valid: true as const, header: { ...header } } }
+  },
+})

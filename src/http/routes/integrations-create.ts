@@ -1,0 +1,31 @@
+import { createIntegrationBody } from '../../integrations/bodies.ts'
+import { answerOf, integrationExample, integrationView } from '../integration-view.ts'
+import { defineOperation } from '../operation.ts'
+
+export const integrationsCreate = defineOperation({
+  id: 'integrations.create',
+  method: 'post',
+  path: '/api/v2/integrations',
+  summary: 'Create an integration',
+  description:
+    'Connects a credential to what may be done with it. Default deny: without allowed_operations nothing may be done; without config.topic or config.topics no topic is allowed.',
+  scopes: ['integrations:write'],
+  body: createIntegrationBody,
+  data: integrationView,
+  example: {
+    body: {
+      name: 'plant line 4',
+      system_type: 'mqtt',
+      credential_id: integrationExample.credential_id,
+      allowed_operations: ['publish'],
+      config: { topic: 'sensors/temperature', qos: 1 },
+    },
+    data: integrationExample,
+  },
+  statuses: [201],
+  errors: ['integration.invalid'],
+  idempotent: true,
+  async handle(services, { caller, body }) {
+    return answerOf(services, await services.integrations.create(caller, body))
+  },
+})

@@ -1,0 +1,48 @@
+import type { Audit } from '../audit/audit.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Log } from '../core/log.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
+import type { Idempotency } from '../idempotency/idempotency.ts'
+import type { Integration } from '../integrations/integration.ts'
+import type { Integrations } from '../integrations/integrations.ts'
+import type { DeploymentKeys } from '../keys/deployment-keys.ts'
+import type { Publish } from '../messaging/publish.ts'
+import type { Collect } from '../messaging/subscribe.ts'
+import type { TestConnection } from '../messaging/test-connection.ts'
+import type { Posture } from '../outbound/posture.ts'
+import type { Signer } from '../signing/signer.ts'
+import type { ApiKeys } from '../tenants/api-keys.ts'
+import type { Authenticate } from '../tenants/authenticate.ts'
+import type { Recipients } from '../tenants/recipients.ts'
+import type { Vault } from '../vault/vault.ts'
+
+/** Whether the parts that every answer needs work right now. */
+export interface Readiness {
+  database: boolean
+  kms: boolean
+  signer: boolean
+  audit: boolean
+}
+
+/** What the routes call. A handler names the few members it uses. */
+export interface Services {
+  authenticate: Authenticate
+  apiKeys: ApiKeys
+  recipients: Recipients
+  vault: Vault
+  integrations: Integrations
+  publish: Publish
+  collect: Collect
+  testConnection: TestConnection
+  /** What is known of the link of an integration: that of its last connection from this process. */
+  postureOf: (integration: Integration) => Posture | null
+  idempotency: Idempotency
+  audit: Audit
+  signer: Signer
+  provider: CryptoProvider
+  keys: Pick<DeploymentKeys, 'document' | 'issuers' | 'cursor'>
+  kmsProvider: 'aws' | 'local'
+  readiness: () => Promise<Readiness>
+  clock: Clock
+  log: Log
+}

@@ -1,0 +1,134 @@
+import type { Queryable } from '../db/db.ts'
+import type { IntegrationInput, IntegrationPatch } from './bodies.ts'
+import { configSchema } from './config-schema.ts'
+import { type Integration, operations } from './integration.ts'
+import { configFromWire, configToWire } from './wire.ts'
+
+interface IntegrationRow {
+  tenant_id: string
+  id: string
+  name: string
+  credential_id: string
+  allowed_operations: string[]
+  config: unknown
+  policy_id: string | null
+  revision: number
+  created_at: Date
+  updated_at: Date
+}
+
+const COLUMNS =
+  'tenant_id, id, name, credential_id, allowed_operations, config, policy_id, revision, created_at, updated_at'
+
+export interface Page {
+  limit: number
+  /** Id of the last one of the page before. */
+  after?: string | undefined
+}
+
+/** A row whose settings no longer parse throws: it is refused, never guessed at. An unknown operation allows nothing. */
+function fromRow(row: IntegrationRow): Integration {
+  return Object.freeze({
+    id: row.id,
+    tenantId: row.tenant_id,
+    name: row.name,
+    systemType: 'mqtt',
+    credentialId: row.credential_id,
+    allowedOperations: new Set(operations.filter((operation) => row.allowed_operations.includes(operation))),
+    config: configFromWire(configSchema.parse(row.config)),
+    policyId: row.policy_id,
+    guards: null,
+    revision: row.revision,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  })
+}
+
+/** Inserts an integration at revision 1. */
+export async function insertIntegration(
+  db: Queryable,
+  row: { tenantId: string; id: string; now: Date },
+  input: IntegrationInput,
+): Promise<Integration> {
+  const { rows } = await db.query<IntegrationRow>(
+    `insert into integrations
+       (tenant_id, id, name, system_type, credential_id, allowed_operations, config, revision, created_at, updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) returning ${COLUMNS}`,
+    [
+      row.tenantId,
+      row.id,
+      input.name,
+      input.systemType,
+      input.credentialId,
+      [...input.allowedOperations],
+      JSON.stringify(configToWire(input.config)),
+      row.now,
+    ],
+  )
+  return fromRow(rows[0] as IntegrationRow)
+}
+
+/** Finds one of this tenant's; somebody else's is not there. */
+export async function selectIntegration(db: Queryable, tenantId: string, id: string): Promise<Integration | undefined> {
+  const { rows } = await db.query<IntegrationRow>(
+    `select ${COLUMNS} from integrations where tenant_id = $1 and id = $2`,
+    [tenantId, id],
+  )
+  return rows[0] && fromRow(rows[0])
+}
+
+/** Lists in the order of creation. */
+export async function selectIntegrations(db: Queryable, tenantId: string, page: Page): Promise<Integration[]> {
+  const { rows } = await db.query<IntegrationRow>(
+    `select ${COLUMNS} from integrations where tenant_id = $1 and id > $2 order by id limit $3`,
+    [tenantId, page.after ?? '', page.limit],
+  )
+  return rows.map(fromRow)
+}
+
+/** Changes an integration that is still at `revision`; `undefined` where it is not, or is not there. */
+export async function updateIntegration(
+  db: Queryable,
+  at: { tenantId: string; id: string; revision: number; now: Date },
+  patch: IntegrationPatch,
+): Promise<Integration | undefined> {
+  const { rows } = await db.query<IntegrationRow>(
+    `update integrations set
+       name = coalesce($5, name), credential_id = coalesce($6, credential_id),
+       allowed_operations = coalesce($7, allowed_operations), config = coalesce($8, config),
+       revision = revision + 1, updated_at = $4
+     where tenant_id = $1 and id = $2 and revision = $3 returning ${COLUMNS}`,
+    [
+      at.tenantId,
+      at.id,
+      at.revision,
+      at.now,
+      patch.name ?? null,
+      patch.credentialId ?? null,
+      patch.allowedOperations ? [...patch.allowedOperations] : null,
+      patch.config ? JSON.stringify(configToWire(patch.config)) : null,
+    ],
+  )
+  return rows[0] && fromRow(rows[0])
+}
+
+/** Deletes an integration that is still at `revision`; `undefined` where it is not, or is not there. */
+export async function deleteIntegration(
+  db: Queryable,
+  at: { tenantId: string; id: string; revision: number },
+): Promise<Integration | undefined> {
+  const { rows } = await db.query<IntegrationRow>(
+    `delete from integrations where tenant_id = $1 and id = $2 and revision = $3 returning ${COLUMNS}`,
+    [at.tenantId, at.id, at.revision],
+  )
+  return rows[0] && fromRow(rows[0])
+}
+
+/** Ids of the integrations that use a credential, at most 100. */
+export async function selectUsers(db: Queryable, tenantId: string, credentialId: string): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    'select id from integrations where tenant_id = $1 and credential_id = $2 order by id limit 100',
+    [tenantId, credentialId],
+  )
+  return rows.map((row) => row.id)
+}

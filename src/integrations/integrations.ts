@@ -1,0 +1,184 @@
+import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
+import { createAuditedChange } from '../audit/audited-change.ts'
+import type { Clock } from '../core/clock.ts'
+import { AppError } from '../core/errors.ts'
+import { isId, newId } from '../core/ids.ts'
+import { createCache } from '../db/cache.ts'
+import type { ChangeFeed } from '../db/change-feed.ts'
+import type { Db, Queryable } from '../db/db.ts'
+import type { IntegrationInput, IntegrationPatch } from './bodies.ts'
+import type { Integration } from './integration.ts'
+import {
+  deleteIntegration,
+  insertIntegration,
+  type Page,
+  selectIntegration,
+  selectIntegrations,
+  selectUsers,
+  updateIntegration,
+} from './integration-store.ts'
+
+export interface Integrations {
+  /** @throws {AppError} `integration.invalid` when the credential is not there or is of another type */
+  create(caller: Caller, input: IntegrationInput): Promise<Integration>
+  /** In the order of creation; `nextAfter` is there while more follow. */
+  list(tenantId: string, page?: Page): Promise<{ items: Integration[]; nextAfter: string | null }>
+  /** Asks the database. @throws {AppError} `object.not_found`, also for another tenant's */
+  get(tenantId: string, id: string): Promise<Integration>
+  /** As `get`, cached: no SQL on a hit. For the proxy routes. */
+  find(tenantId: string, id: string): Promise<Integration>
+  /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found`, `integration.invalid` */
+  update(caller: Caller, id: string, ifMatch: string | undefined, patch: IntegrationPatch): Promise<Integration>
+  /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found` */
+  remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void>
+  /** Ids of the integrations that use a credential, at most 100. */
+  usersOf(tenantId: string, credentialId: string): Promise<string[]>
+}
+
+export interface IntegrationsDeps {
+  db: Db
+  feed: ChangeFeed
+  /** Its rows are committed while a change is still uncommitted, so it needs connections of its own. */
+  audit: Audit
+  clock: Clock
+  vault: { current(tenantId: string, id: string): Promise<{ credentialType: string } | undefined> }
+}
+
+type Fact = 'create' | 'update' | 'delete'
+
+/** The vault's type for `{hostname, port, username?, password?, …}`. */
+const MQTT_CREDENTIAL = 'custom_kv'
+const MAX_CACHED = 10_000
+const CACHE_TTL_MS = 300_000
+
+function notFound(): AppError {
+  return new AppError('object.not_found', 'No such integration.')
+}
+
+/** Takes one strong ETag (RFC 9110 §13.1.1); a list, `*` and a weak one match nothing, because each hides a lost update. */
+function revisionOf(ifMatch: string | undefined): number | undefined {
+  if (ifMatch === undefined) {
+    throw new AppError('precondition.required', 'If-Match: send the ETag of the integration that you read.')
+  }
+  const digits = /^"([1-9][0-9]{0,8})"$/.exec(ifMatch)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/**
+ * Keeps integrations. Every change is audited before it is committed, so that none is there without its row, and announced
+ * in its transaction, so that no replica goes on with the old one.
+ */
+export function createIntegrations({ db, feed, audit, clock, vault }: IntegrationsDeps): Integrations {
+  const auditedChange = createAuditedChange({ db, audit })
+  const keyOf = (tenantId: string, id: string) => `${tenantId}/${id}`
+  const cache = createCache<Integration>({
+    feed,
+    topic: 'integration',
+    max: MAX_CACHED,
+    ttlMs: CACHE_TTL_MS,
+    load: (key) => {
+      const [tenantId = '', id = ''] = key.split('/')
+      return selectIntegration(db, tenantId, id)
+    },
+  })
+
+  async function assertCredential(tenantId: string, credentialId: string): Promise<void> {
+    const credential = await vault.current(tenantId, credentialId)
+    const problem = !credential
+      ? 'no such vault entry'
+      : credential.credentialType === MQTT_CREDENTIAL
+        ? undefined
+        : `must be a ${MQTT_CREDENTIAL} entry`
+    if (problem === undefined) return
+    throw new AppError('integration.invalid', `credential_id: ${problem}.`, { details: { member: 'credential_id' } })
+  }
+
+  async function change(
+    caller: Caller,
+    fact: Fact,
+    apply: (tx: Queryable) => Promise<Integration>,
+    extra: AuditEvent['detail'] = {},
+  ): Promise<Integration> {
+    const changed = await auditedChange(async (tx) => {
+      const result = await apply(tx)
+      await feed.announce(tx, 'integration', keyOf(result.tenantId, result.id))
+      return { result, events: [changeEvent(caller, fact, result, extra)] }
+    })
+    cache.forget(keyOf(changed.tenantId, changed.id)) // our own announcement is still on its way
+    return changed
+  }
+
+  /** Tells why a conditional change met no row; another tenant's integration is as absent as a random id. */
+  async function refuse(tx: Queryable, tenantId: string, id: string): Promise<never> {
+    const current = isId('int', id) ? await selectIntegration(tx, tenantId, id) : undefined
+    if (!current) throw notFound()
+    throw new AppError('precondition.failed', 'If-Match: is not the ETag of the integration as it is now.')
+  }
+
+  async function get(tenantId: string, id: string): Promise<Integration> {
+    const integration = isId('int', id) ? await selectIntegration(db, tenantId, id) : undefined
+    if (!integration) throw notFound()
+    return integration
+  }
+
+  return {
+    async create(caller, input) {
+      await assertCredential(caller.tenantId, input.credentialId)
+      const nowMs = clock.now()
+      const row = { tenantId: caller.tenantId, id: newId('int', nowMs), now: new Date(nowMs) }
+      return change(caller, 'create', (tx) => insertIntegration(tx, row, input))
+    },
+
+    async list(tenantId, page = { limit: 100 }) {
+      const items = await selectIntegrations(db, tenantId, { ...page, limit: page.limit + 1 })
+      const more = items.length > page.limit
+      if (more) items.pop()
+      return { items, nextAfter: more ? (items.at(-1)?.id ?? null) : null }
+    },
+
+    get,
+
+    async find(tenantId, id) {
+      const integration = isId('int', id) ? await cache.get(keyOf(tenantId, id)) : undefined
+      if (!integration) throw notFound()
+      return integration
+    },
+
+    async update(caller, id, ifMatch, patch) {
+      const revision = revisionOf(ifMatch)
+      if (revision === undefined) return refuse(db, caller.tenantId, id)
+      await get(caller.tenantId, id) // what is not there is that, whatever else is wrong with the request
+      if (patch.credentialId !== undefined) await assertCredential(caller.tenantId, patch.credentialId)
+      const at = { tenantId: caller.tenantId, id, revision, now: new Date(clock.now()) }
+      const apply = async (tx: Queryable) => (await updateIntegration(tx, at, patch)) ?? refuse(tx, caller.tenantId, id)
+      return change(caller, 'update', apply, { changed: Object.keys(patch).join(',') })
+    },
+
+    async remove(caller, id, ifMatch) {
+      const revision = revisionOf(ifMatch)
+      if (revision === undefined || !isId('int', id)) return refuse(db, caller.tenantId, id)
+      const at = { tenantId: caller.tenantId, id, revision }
+      await change(caller, 'delete', async (tx) => (await deleteIntegration(tx, at)) ?? refuse(tx, caller.tenantId, id))
+    },
+
+    usersOf: (tenantId, credentialId) => selectUsers(db, tenantId, credentialId),
+  }
+}
+
+function changeEvent(caller: Caller, fact: Fact, integration: Integration, extra: AuditEvent['detail']): AuditEvent {
+  return {
+    tenantId: caller.tenantId,
+    action: `integrations.${fact}`,
+    outcome: 'success',
+    actor: caller.actor,
+    object: { kind: 'integration', id: integration.id },
+    requestId: caller.requestId,
+    detail: {
+      name: integration.name,
+      credential_id: integration.credentialId,
+      ...(fact !== 'delete' && { allowed_operations: [...integration.allowedOperations].join(',') }),
+      revision: integration.revision,
+      ...extra,
+    },
+  }
+}

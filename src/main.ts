@@ -1,0 +1,3 @@
+import { serve } from './app.ts'
+
+process.exitCode = await serve(process.env)

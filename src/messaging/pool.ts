@@ -1,0 +1,281 @@
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../core/clock.ts'
+import { AppError } from '../core/errors.ts'
+import type { Integration } from '../integrations/integration.ts'
+import type { Dial } from '../outbound/dial.ts'
+import { unreachable } from '../outbound/dial-errors.ts'
+import type { Posture } from '../outbound/posture.ts'
+import { filtersOverlap } from '../policy/filter-sets.ts'
+import type { BrokerClient, OutgoingMessage } from './broker.ts'
+import { countsAsFailure, createGates } from './connect-gate.ts'
+import { type Connection, createConnectionSet, type Role } from './connection-set.ts'
+import { EXPIRED, sleepUntil, withDeadline } from './deadline.ts'
+import {
+  type CredentialSource,
+  createOpenConnection,
+  currentVersion,
+  type OpenedConnection,
+} from './open-connection.ts'
+import { reasonCodes } from './reason-codes.ts'
+import { createSemaphore } from './semaphore.ts'
+import { type PublishOutcome, writeMessage } from './write-message.ts'
+
+export interface PoolDeps {
+  readonly vault: CredentialSource
+  readonly dial: Dial
+  readonly clock: Clock
+  readonly connectTimeoutMs: number
+  readonly maxConnections: number
+  /** A connection without work is ended after so long. */
+  readonly idleMs: number
+  /** In [0, 1); spreads reconnects. */
+  readonly random?: () => number
+}
+
+export interface PoolStats {
+  readonly connections: number
+  readonly connecting: number
+  readonly draining: number
+  readonly inFlight: number
+  /** Since the start: logins, and acknowledgements that came after their caller was answered. */
+  readonly connects: number
+  readonly lateAcknowledgements: number
+}
+
+/** A client that a collect may subscribe with, until it gives it back. */
+export interface CollectLease {
+  readonly client: BrokerClient
+  release(): void
+}
+
+export interface Pool {
+  /**
+   * Publishes on the integration's shared connection, made when there is none.
+   *
+   * @throws {AppError} only when nothing was sent: `broker.*`, `credential.expired`, `integration.invalid`,
+   * `destination.not_allowed`, and what the vault throws
+   */
+  publish(integration: Integration, message: OutgoingMessage, deadlineMs: number): Promise<PublishOutcome>
+  /** Lends a connection on which no running collect overlaps `filter`; throws as `publish` does. */
+  collector(integration: Integration, filter: string, deadlineMs: number): Promise<CollectLease>
+  /** Opens a connection of its own, whatever failed before; the caller ends it. Throws as `publish` does. */
+  probe(integration: Integration, deadlineMs: number): Promise<OpenedConnection>
+  /** Posture of the last connection that was made for an integration. */
+  postureOf(integration: Pick<Integration, 'id' | 'tenantId'>): Posture | null
+  /** Lets connections that use a credential finish and end, within 30 s: it was rotated or removed. */
+  retire(tenantId: string, credentialId: string): void
+  stats(): PoolStats
+  /** Refuses new work, waits until `deadlineMs` (monotonic clock) for what runs, and ends every connection. */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** A connection that lived shorter counts as a failure: a broker that hangs up at once is not dialled in a loop. */
+const STABLE_MS = 5_000
+const MAX_CONNECTING = 16
+const MAX_WAITING = 4_096
+const MAX_REMEMBERED = 10_000
+/** A connection may end between being found and being written to; then the next one is tried. */
+const ATTEMPTS = 3
+
+function groupOf({ tenantId, id }: Pick<Integration, 'tenantId' | 'id'>): string {
+  return `${tenantId}/${id}`
+}
+
+function keyOf(integration: Integration, version: number): string {
+  const { protocol, protocolVersion, tls, wsPath, clientIdPrefix, keepaliveS, limits } = integration.config
+  const settings = [protocol ?? null, protocolVersion, tls, wsPath, clientIdPrefix, keepaliveS, limits.maxInFlight]
+  return `${groupOf(integration)}/${integration.credentialId}/${version}/${JSON.stringify(settings)}`
+}
+
+/**
+ * Keeps the connections to brokers: one publishing client for each (tenant, integration, credential version), collecting
+ * ones as their filters need. Connecting is single-flight, backed off and limited; nothing reconnects without a use.
+ */
+export function createPool(deps: PoolDeps): Pool {
+  const { vault, clock, connectTimeoutMs, random = Math.random } = deps
+  const openConnection = createOpenConnection(deps)
+  const connecting = createSemaphore({ permits: MAX_CONNECTING, maxWaiting: MAX_WAITING, clock })
+  const connections = createConnectionSet(deps)
+  const gates = createGates({ clock, random, halfOpenMs: connectTimeoutMs })
+  const postures = new LRUCache<string, Posture>({ max: MAX_REMEMBERED })
+  const counts = { connects: 0, lateAcknowledgements: 0 }
+  let closing = false
+
+  async function keyNow(integration: Integration, deadlineMs: number): Promise<string> {
+    const version = await withDeadline(currentVersion(vault, integration, clock.now()), deadlineMs, clock)
+    if (version === EXPIRED) {
+      throw new AppError('vault.unavailable', 'The vault did not answer in time.', { retryAfterS: 1 })
+    }
+    return keyOf(integration, version)
+  }
+
+  async function connect(integration: Integration, notBeforeMs: number, room: Promise<unknown> | undefined) {
+    await room
+    if (notBeforeMs > clock.monotonic()) await sleepUntil(notBeforeMs, clock)
+    const admitted = await connecting.acquire(clock.monotonic() + connectTimeoutMs)
+    try {
+      return await openConnection(integration, clock.monotonic() + connectTimeoutMs)
+    } finally {
+      admitted()
+    }
+  }
+
+  function onLogin(connection: Connection, integration: Integration, { client }: OpenedConnection): void {
+    counts.connects++
+    connection.client = client
+    connection.openedMs = clock.monotonic()
+    const permits = Math.min(client.limits.receiveMaximum, integration.config.limits.maxInFlight)
+    connection.window = createSemaphore({ permits, maxWaiting: MAX_WAITING, clock })
+    postures.set(groupOf(integration), client.posture)
+    if (connection.role === 'probe') gates.forget(connection.key)
+    else gates.loggedIn(connection.key)
+    void client.ended.then((disconnectReason) => {
+      connections.delete(connection)
+      const shortLived = clock.monotonic() - connection.openedMs < STABLE_MS
+      const takenOver = disconnectReason === reasonCodes.sessionTakenOver
+      if (connection.deliberate) return
+      if (shortLived || takenOver) gates.failed(connection.key, unreachable())
+      else gates.forget(connection.key)
+    })
+  }
+
+  /** Starts a connection; it is in the set at once, so that whoever comes next shares it. */
+  function open(integration: Integration, key: string, role: Role): Connection {
+    if (closing) throw unreachable()
+    const notBeforeMs = role === 'probe' ? 0 : gates.pass(key)
+    const ready = connect(integration, notBeforeMs, connections.makeRoom(integration.tenantId))
+    const { tenantId, id: integrationId, credentialId } = integration
+    const nowMs = clock.monotonic()
+    const connection: Connection = {
+      key,
+      role,
+      tenantId,
+      integrationId,
+      credentialId,
+      ready,
+      filters: new Set<string>(),
+      client: undefined,
+      window: undefined,
+      openedMs: nowMs,
+      lastUsedMs: nowMs,
+      leases: 1,
+      draining: false,
+      deliberate: role === 'probe',
+    }
+    connections.add(connection)
+    ready.then(
+      (opened) => onLogin(connection, integration, opened),
+      (err: unknown) => {
+        connections.delete(connection)
+        if (countsAsFailure(err)) gates.failed(key, err)
+      },
+    )
+    return connection
+  }
+
+  /** Finds or opens a connection, and takes a lease on it; those of an older version or other settings begin to drain. */
+  async function lease(
+    integration: Integration,
+    role: Role,
+    deadlineMs: number,
+    fits: (connection: Connection) => boolean = () => true,
+  ): Promise<Connection> {
+    const key = await keyNow(integration, deadlineMs)
+    let found: Connection | undefined
+    for (const connection of connections) {
+      const same = connection.integrationId === integration.id && connection.tenantId === integration.tenantId
+      if (!same || connection.draining) continue
+      if (connection.key !== key) connections.drain(connection)
+      else if (connection.role === role && connection.client?.closed !== true && fits(connection)) found ??= connection
+    }
+    if (!found) return open(integration, key, role)
+    found.leases++
+    return found
+  }
+
+  async function readyBy(connection: Connection, deadlineMs: number): Promise<OpenedConnection> {
+    const opened = await withDeadline(connection.ready, deadlineMs, clock)
+    if (opened === EXPIRED) throw unreachable(new Error('not connected by the deadline'))
+    return opened
+  }
+
+  return {
+    async publish(integration, message, deadlineMs) {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const connection = await lease(integration, 'publish', deadlineMs)
+        try {
+          await readyBy(connection, deadlineMs)
+          const written = await writeMessage({ connection, message, deadlineMs, clock, connections, counts })
+          if (written) return written
+        } finally {
+          connections.release(connection)
+        }
+      }
+      throw unreachable(new Error('the connection ended before the message was written'))
+    },
+
+    async collector(integration, filter, deadlineMs) {
+      const apart = ({ filters }: Connection) => ![...filters].some((other) => filtersOverlap(other, filter))
+      const connection = await lease(integration, 'collect', deadlineMs, apart)
+      connection.filters.add(filter)
+      const release = () => {
+        connection.filters.delete(filter)
+        connections.release(connection)
+      }
+      try {
+        const { client } = await readyBy(connection, deadlineMs)
+        return { client, release }
+      } catch (err) {
+        release()
+        throw err
+      }
+    },
+
+    async probe(integration, deadlineMs) {
+      const connection = open(integration, await keyNow(integration, deadlineMs), 'probe')
+      try {
+        return await readyBy(connection, deadlineMs)
+      } catch (err) {
+        connection.ready.then(
+          ({ client }) => client.destroy(),
+          () => {}, // it is the error that is thrown
+        )
+        throw err
+      }
+    },
+
+    postureOf: (integration) => postures.get(groupOf(integration)) ?? null,
+
+    retire(tenantId, credentialId) {
+      for (const connection of connections) {
+        if (connection.tenantId === tenantId && connection.credentialId === credentialId) connections.drain(connection)
+      }
+    },
+
+    stats() {
+      const all = [...connections]
+      return {
+        connections: all.filter(({ client }) => client !== undefined).length,
+        connecting: all.filter(({ client }) => client === undefined).length,
+        draining: all.filter(({ draining }) => draining).length,
+        inFlight: all.reduce((sum, { window }) => sum + (window?.used ?? 0), 0),
+        ...counts,
+      }
+    },
+
+    async close(deadlineMs) {
+      closing = true
+      connections.stop()
+      const all = [...connections]
+      for (const connection of all) connections.drain(connection)
+      const ends = all.map(({ ready }) =>
+        ready.then(
+          ({ client }) => client.ended,
+          () => null, // it never logged in
+        ),
+      )
+      await withDeadline(Promise.all(ends), deadlineMs, clock)
+      for (const { client } of connections) client?.destroy()
+    },
+  }
+}

@@ -1,0 +1,176 @@
+import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
+import type { Bytes } from '../core/bytes.ts'
+import type { Clock } from '../core/clock.ts'
+import { AppError } from '../core/errors.ts'
+import type { Integration } from '../integrations/integration.ts'
+import { rejected } from '../outbound/dial-errors.ts'
+import { topicMatches } from '../policy/topic-matches.ts'
+import { validateTopicName } from '../policy/topic-name.ts'
+import { allowListOf, assertAllowed, assertOperationAllowed, type DryRun, decideByAllowList } from './allow-list.ts'
+import { clip, failureDetail, recordBy } from './audited.ts'
+import type { OutgoingMessage } from './broker.ts'
+import type { Qos } from './broker-limits.ts'
+import type { Pool } from './pool.ts'
+import { reasonCodes, reasonName } from './reason-codes.ts'
+import type { PublishOutcome } from './write-message.ts'
+
+export interface PublishCommand {
+  readonly caller: Caller
+  readonly integration: Integration
+  readonly messageId: string
+  /** Default: `config.topic`. */
+  readonly topic?: string | undefined
+  readonly payload: Bytes
+  /** Default: `config.qos`. */
+  readonly qos?: Qos | undefined
+  readonly retain?: boolean | undefined
+  /** On the monotonic clock. */
+  readonly deadlineMs: number
+  /** Reserves the signature of the answer, or throws: nothing is sent that could not be answered. */
+  readonly admit: () => void
+  readonly dryRun?: boolean | undefined
+}
+
+/** The answer as it goes to the caller. */
+export interface PublishResult {
+  outcome: 'acknowledged' | 'sent'
+  no_subscribers?: true
+  message_id: string
+  integration_id: string
+  topic: string
+  qos: Qos
+  retain: boolean
+  reason_code: number | null
+  sent_at: string
+  acknowledged_at: string | null
+}
+
+export interface PublishDeps {
+  readonly pool: Pick<Pool, 'publish'>
+  readonly audit: Audit
+  readonly clock: Clock
+}
+
+export type Publish = (command: PublishCommand) => Promise<PublishResult | DryRun>
+
+/** Time that the outcome row may take beyond the caller's deadline. */
+const OUTCOME_GRACE_MS = 200
+
+function messageOf({ integration, messageId, payload, ...command }: PublishCommand): OutgoingMessage {
+  const { config } = integration
+  const topic = command.topic ?? config.topic
+  if (topic === undefined) {
+    throw new AppError('request.invalid', 'payload.topic: name a topic, or set config.topic of the integration.')
+  }
+  const problem = validateTopicName(topic, { maxBytes: config.limits.maxTopicBytes })
+  if (problem !== undefined) throw new AppError('request.invalid', `payload.topic: ${problem}.`)
+  const { maxPayloadBytes } = config.limits
+  if (payload.length > maxPayloadBytes) {
+    throw new AppError(
+      'request.too_large',
+      `payload.message: longer than limits.max_payload_bytes (${maxPayloadBytes}).`,
+    )
+  }
+  return { topic, payload, qos: command.qos ?? config.qos, retain: command.retain ?? false, messageId }
+}
+
+function unknownOutcome(messageId: string, cause?: unknown): AppError {
+  return new AppError(
+    'outcome.unknown',
+    'The message may have been delivered: it left, and no acknowledgement was seen in time.',
+    { details: { message_id: messageId }, cause },
+  )
+}
+
+function resultOf(
+  { integration }: PublishCommand,
+  { messageId, topic, qos, retain }: OutgoingMessage,
+  { delivery, sentAtMs }: PublishOutcome,
+  nowMs: number,
+): PublishResult {
+  if (delivery.state === 'unknown') throw unknownOutcome(messageId)
+  if (delivery.state === 'refused') {
+    const reason = reasonName(delivery.reasonCode)
+    throw rejected(`The broker refused the message: ${reason}.`, reason, delivery.reasonCode)
+  }
+  const acknowledged = delivery.state === 'acknowledged'
+  return {
+    outcome: delivery.state,
+    ...(acknowledged && delivery.reasonCode === reasonCodes.noMatchingSubscribers && { no_subscribers: true }),
+    message_id: messageId,
+    integration_id: integration.id,
+    topic,
+    qos,
+    retain,
+    reason_code: acknowledged ? delivery.reasonCode : null,
+    sent_at: new Date(sentAtMs).toISOString(),
+    acknowledged_at: acknowledged ? new Date(nowMs).toISOString() : null,
+  }
+}
+
+/**
+ * Publishes one message. The order of the checks is the contract: allowed operation, topic, payload, allow list,
+ * admission, intent on record, connection, PUBLISH, outcome on record.
+ *
+ * Fails with `operation.not_allowed`, `request.invalid`, `request.too_large`, `policy.denied` and what `admit` throws
+ * before anything is recorded; with `audit.unavailable` and everything that `Pool.publish` throws when nothing was sent;
+ * with `broker.rejected` when the broker refused the message; with `outcome.unknown` when it may have been delivered,
+ * also when it was and the outcome row could not be committed.
+ */
+export function createPublish({ pool, audit, clock }: PublishDeps): Publish {
+  return async function publish(command) {
+    const { caller, integration, messageId, deadlineMs } = command
+    assertOperationAllowed(integration, 'publish')
+    const message = messageOf(command)
+    const { topic, qos, retain, payload } = message
+    const decision = decideByAllowList(allowListOf(integration), topic, topicMatches)
+    if (!command.dryRun) assertAllowed(decision)
+    command.admit()
+
+    const startedMs = clock.monotonic()
+    const base = { ...caller, messageId, object: { kind: 'integration', id: integration.id } }
+    const said = { topic: clip(topic), qos, retain, payload_bytes: payload.length }
+    const intent: AuditEvent = { ...base, action: 'proxy.publish.intent', outcome: 'success', detail: said }
+    const conclusion = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']): AuditEvent => ({
+      ...base,
+      action: 'proxy.publish.outcome',
+      outcome,
+      detail: {
+        ...said,
+        ...detail,
+        duration_ms: Math.round(clock.monotonic() - startedMs),
+      },
+    })
+    const record = (...events: AuditEvent[]) => recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, ...events)
+
+    if (command.dryRun) {
+      const dryIntent = { ...intent, detail: { ...said, dry_run: true } }
+      await record(dryIntent, conclusion(decision.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
+      const { allowed, trace } = decision
+      return { dry_run: true, allowed, operation: 'publish', topic, trace: [...trace] }
+    }
+
+    await recordBy({ audit, clock }, deadlineMs, intent)
+    let result: PublishResult
+    try {
+      const outcome = await pool.publish(integration, message, deadlineMs)
+      result = resultOf(command, message, outcome, clock.now())
+    } catch (err) {
+      const unknown = err instanceof AppError && err.code === 'outcome.unknown'
+      try {
+        await record(conclusion(unknown ? 'unknown' : 'failure', failureDetail(err)))
+      } catch (auditError) {
+        if (!unknown) throw auditError // nothing was delivered, and that is what audit.unavailable says
+      }
+      throw err
+    }
+    const { outcome, reason_code: reasonCode } = result
+    const detail = { outcome, reason_code: reasonCode, ...(result.no_subscribers && { no_subscribers: true }) }
+    try {
+      await record(conclusion('success', detail))
+    } catch (auditError) {
+      throw unknownOutcome(messageId, auditError) // it was sent: "nothing was sent" would be a lie
+    }
+    return result
+  }
+}

@@ -1,0 +1,175 @@
+import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
+import type { Clock } from '../core/clock.ts'
+import { AppError } from '../core/errors.ts'
+import type { Integration } from '../integrations/integration.ts'
+import { rejected, unreachable } from '../outbound/dial-errors.ts'
+import { filterCovers } from '../policy/filter-sets.ts'
+import { parseSubscriptionFilter, validateTopicFilter } from '../policy/topic-filter.ts'
+import { topicMatches } from '../policy/topic-matches.ts'
+import { allowListOf, assertAllowed, assertOperationAllowed, type DryRun, decideByAllowList } from './allow-list.ts'
+import { clip, failureDetail, recordBy } from './audited.ts'
+import type { Qos } from './broker-limits.ts'
+import { EXPIRED, withDeadline } from './deadline.ts'
+import { createGathering, type ReceivedMessage } from './gathering.ts'
+import type { CollectLease, Pool } from './pool.ts'
+import { reasonName } from './reason-codes.ts'
+
+export interface CollectCommand {
+  readonly caller: Caller
+  readonly integration: Integration
+  /** A topic filter; default: `config.topic`. */
+  readonly topic?: string | undefined
+  /** Default: `config.qos`. */
+  readonly qos?: Qos | undefined
+  /** Default 100. */
+  readonly maxMessages?: number | undefined
+  /** Counted from the broker's SUBACK. Default 5,000. */
+  readonly waitMs?: number | undefined
+  /** Of payloads together. Default 1 MiB. */
+  readonly maxBytes?: number | undefined
+  /** On the monotonic clock. */
+  readonly deadlineMs: number
+  readonly admit: () => void
+  readonly dryRun?: boolean | undefined
+}
+
+/** The answer as it goes to the caller. */
+export interface CollectResult {
+  granted_qos: Qos
+  messages: ReceivedMessage[]
+  /** `max_messages`, `max_bytes` or the connection ended it, and not the time: there may have been more. */
+  truncated: boolean
+}
+
+export interface CollectDeps {
+  readonly pool: Pick<Pool, 'collector'>
+  readonly audit: Audit
+  readonly clock: Clock
+}
+
+export type Collect = (command: CollectCommand) => Promise<CollectResult | DryRun>
+
+const DEFAULT_MESSAGES = 100
+const DEFAULT_WAIT_MS = 5_000
+const DEFAULT_BYTES = 1_048_576
+/** Time that the outcome row may take beyond the caller's deadline. */
+const OUTCOME_GRACE_MS = 200
+/** Time that the broker has to confirm an UNSUBSCRIBE; the connection is ended otherwise. */
+const UNSUBSCRIBE_MS = 2_000
+
+function filterOf({ integration, topic }: CollectCommand): string {
+  const { config } = integration
+  const filter = topic ?? config.topic
+  if (filter === undefined) {
+    throw new AppError('request.invalid', 'payload.topic: name a filter, or set config.topic of the integration.')
+  }
+  const problem = validateTopicFilter(filter, { maxBytes: config.limits.maxTopicBytes })
+  if (problem !== undefined) throw new AppError('request.invalid', `payload.topic: ${problem}.`)
+  return filter
+}
+
+/**
+ * Collects messages: subscribes, gathers until enough came or the time is over, unsubscribes. The order of the checks
+ * is that of publish; every message is checked against the allow list again.
+ *
+ * Fails with `operation.not_allowed`, `request.invalid`, `policy.denied` and what `admit` throws before anything is
+ * recorded; then with `audit.unavailable`, everything that `Pool.collector` throws, and `broker.rejected` for a refused
+ * subscription. A connection that ends after messages came answers these as truncated.
+ */
+export function createCollect({ pool, audit, clock }: CollectDeps): Collect {
+  async function gather(command: CollectCommand, filter: string, qos: Qos, lease: CollectLease) {
+    const { maxMessages = DEFAULT_MESSAGES, maxBytes = DEFAULT_BYTES, waitMs = DEFAULT_WAIT_MS, deadlineMs } = command
+    const { client } = lease
+    const allowed = allowListOf(command.integration)
+    const { filter: inner } = parseSubscriptionFilter(filter)
+    const gathering = createGathering({ maxMessages, maxBytes }, () => clock.now())
+    const stop = client.onMessage((message) => {
+      if (!topicMatches(inner, message.topic)) return // another collect's
+      if (allowed.some((pattern) => topicMatches(pattern, message.topic))) gathering.add(message)
+    })
+    try {
+      const code = await withDeadline(client.subscribe(filter, qos), deadlineMs, clock)
+      if (code === EXPIRED) client.destroy()
+      if (code === EXPIRED || code === null) throw unreachable(new Error('no SUBACK'))
+      if (code >= 0x80)
+        throw rejected(`The broker refused the subscription: ${reasonName(code)}.`, reasonName(code), code)
+      const untilMs = Math.min(clock.monotonic() + waitMs, deadlineMs)
+      await withDeadline(Promise.race([gathering.full, client.ended]), untilMs, clock)
+      if (client.closed) {
+        if (gathering.messages.length === 0) throw unreachable(new Error('the connection ended'))
+        gathering.cut()
+      }
+      return { gathering, granted: code as Qos }
+    } finally {
+      stop()
+    }
+  }
+
+  /** Ends the subscription before the connection may serve another collect. */
+  async function giveBack({ client, release }: CollectLease, filter: string): Promise<void> {
+    try {
+      if (client.closed) return
+      const confirmed = await withDeadline(client.unsubscribe(filter), clock.monotonic() + UNSUBSCRIBE_MS, clock)
+      if (confirmed !== true) client.destroy()
+    } catch {
+      client.destroy() // it ended in the meantime
+    } finally {
+      release()
+    }
+  }
+
+  async function collectFrom(command: CollectCommand, filter: string, qos: Qos) {
+    const lease = await pool.collector(command.integration, filter, command.deadlineMs)
+    try {
+      return await gather(command, filter, qos, lease)
+    } finally {
+      void giveBack(lease, filter)
+    }
+  }
+
+  return async function collect(command) {
+    const { caller, integration, deadlineMs, maxMessages = DEFAULT_MESSAGES, waitMs = DEFAULT_WAIT_MS } = command
+    assertOperationAllowed(integration, 'subscribe')
+    const filter = filterOf(command)
+    const qos = command.qos ?? integration.config.qos
+    const decision = decideByAllowList(allowListOf(integration), filter, filterCovers)
+    if (!command.dryRun) assertAllowed(decision)
+    command.admit()
+    if (command.dryRun) {
+      const { allowed, trace } = decision
+      return { dry_run: true, allowed, operation: 'subscribe', topic: filter, trace: [...trace] }
+    }
+
+    const startedMs = clock.monotonic()
+    const base = { ...caller, object: { kind: 'integration', id: integration.id } }
+    const said = { topic: clip(filter), qos, max_messages: maxMessages, wait_ms: waitMs }
+    await recordBy({ audit, clock }, deadlineMs, {
+      ...base,
+      action: 'proxy.subscribe.intent',
+      outcome: 'success',
+      detail: said,
+    })
+    const conclude = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']) =>
+      recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, {
+        ...base,
+        action: 'proxy.subscribe.outcome',
+        outcome,
+        detail: {
+          topic: clip(filter),
+          ...detail,
+          duration_ms: Math.round(clock.monotonic() - startedMs),
+        },
+      })
+    let collected: Awaited<ReturnType<typeof collectFrom>>
+    try {
+      collected = await collectFrom(command, filter, qos)
+    } catch (err) {
+      await conclude('failure', failureDetail(err))
+      throw err
+    }
+    const { gathering, granted } = collected
+    const { messages, bytes, truncated } = gathering
+    await conclude('success', { granted_qos: granted, messages: messages.length, bytes, truncated })
+    return { granted_qos: granted, messages, truncated }
+  }
+}

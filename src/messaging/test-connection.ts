@@ -1,0 +1,89 @@
+import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Integration } from '../integrations/integration.ts'
+import type { Posture } from '../outbound/posture.ts'
+import { failureDetail, recordBy } from './audited.ts'
+import type { Pool } from './pool.ts'
+
+export interface TestConnectionCommand {
+  readonly caller: Caller
+  readonly integration: Integration
+  /** On the monotonic clock. */
+  readonly deadlineMs: number
+}
+
+/** The answer as it goes to the caller. */
+export interface TestConnectionResult {
+  posture: Posture
+  protocol_version: 4 | 5
+  /** What the broker granted with its CONNACK. */
+  limits: {
+    receive_maximum: number
+    maximum_packet_size: number
+    maximum_qos: 0 | 1 | 2
+    retain_available: boolean
+    wildcard_subscription_available: boolean
+    shared_subscription_available: boolean
+  }
+  /** Milliseconds: name, TCP, TLS and WebSocket together; CONNECT until CONNACK. */
+  latency: { dial_ms: number; connack_ms: number }
+}
+
+export interface TestConnectionDeps {
+  readonly pool: Pick<Pool, 'probe'>
+  readonly audit: Audit
+  readonly clock: Clock
+}
+
+export type TestConnection = (command: TestConnectionCommand) => Promise<TestConnectionResult>
+
+const OUTCOME_GRACE_MS = 200
+
+/**
+ * Connects as publish would, on a connection of its own, and says how the link is protected and what the broker grants.
+ * It neither publishes nor subscribes, so it needs no allowed operation. A success clears what the pool remembered of
+ * earlier failures. Fails with what `Pool.probe` throws, and `audit.unavailable`.
+ */
+export function createTestConnection({ pool, audit, clock }: TestConnectionDeps): TestConnection {
+  return async function testConnection({ caller, integration, deadlineMs }) {
+    const startedMs = clock.monotonic()
+    const record = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']) =>
+      recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, {
+        ...caller,
+        object: {
+          kind: 'integration',
+          id: integration.id,
+        },
+        action: 'integrations.test',
+        outcome,
+        detail: {
+          ...detail,
+          duration_ms: Math.round(clock.monotonic() - startedMs),
+        },
+      })
+    let result: TestConnectionResult
+    try {
+      const { client, dialMs, connackMs } = await pool.probe(integration, deadlineMs)
+      void client.end()
+      const { limits, posture } = client
+      result = {
+        posture,
+        protocol_version: integration.config.protocolVersion,
+        limits: {
+          receive_maximum: limits.receiveMaximum,
+          maximum_packet_size: limits.maximumPacketSize,
+          maximum_qos: limits.maximumQos,
+          retain_available: limits.retainAvailable,
+          wildcard_subscription_available: limits.wildcardAvailable,
+          shared_subscription_available: limits.sharedAvailable,
+        },
+        latency: { dial_ms: Math.round(dialMs * 10) / 10, connack_ms: Math.round(connackMs * 10) / 10 },
+      }
+    } catch (err) {
+      await record('failure', failureDetail(err))
+      throw err
+    }
+    await record('success', { ...result.posture })
+    return result
+  }
+}

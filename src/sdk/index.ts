@@ -1,0 +1,35 @@
+export type { ErrorCode } from '../core/errors.ts'
+export { Secret } from '../core/secret.ts'
+export { nobleProvider } from '../crypto/noble.ts'
+export type { CryptoProvider } from '../crypto/provider.ts'
+export type { HybridCryptoEnvelope } from '../envelope/envelope.ts'
+export type { ProtectedHeader } from '../envelope/header.ts'
+export type { ApiKey, ApiKeyInput, NewApiKey, Role } from './api-keys.ts'
+export type { CallClock } from './call-clock.ts'
+export type { CallOptions } from './connection.ts'
+export type { OpenedAnswer } from './encryption.ts'
+export type {
+  ConnectionTest,
+  Integration,
+  IntegrationConfig,
+  IntegrationInput,
+  IntegrationOperation,
+  Posture,
+} from './integrations.ts'
+export type {
+  DryRunResult,
+  PublishInput,
+  PublishOptions,
+  PublishResult,
+  ReceivedMessage,
+  SubscribeInput,
+  SubscribeResult,
+} from './proxy.ts'
+export { createRecipient, type NewRecipient, type Recipient } from './recipient.ts'
+export { parseRecipient, serialiseRecipient } from './recipient-file.ts'
+export type { EnrolInput, RecipientInfo } from './recipients.ts'
+export type { Opened } from './sealed-call.ts'
+export { Sealwire, type SealwireOptions } from './sealwire.ts'
+export { type Claim, type LocalErrorCode, type Outcome, SealwireError, UnprotectedError } from './sealwire-error.ts'
+export type { RotatedEntry, SealInput, UnsealedEntry, VaultEntry, VaultVersion } from './vault.ts'
+export type { Answer } from './wrapper.ts'

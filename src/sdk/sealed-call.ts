@@ -1,0 +1,90 @@
+import { toBase64Url } from '../core/base64.ts'
+import { type Bytes, decodeUtf8 } from '../core/bytes.ts'
+import { parseStrictJson } from '../core/strict-json.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
+import type { HybridCryptoEnvelope } from '../envelope/envelope.ts'
+import type { ProtectedHeader } from '../envelope/header.ts'
+import { openEnvelope, type ReaderRecipient } from '../envelope/open.ts'
+import { apiTarget, NONCE_BYTES, requestHash } from '../envelope/request-hash.ts'
+import type { Call, CallOptions, Connection } from './connection.ts'
+import { type Exchanged, encodeBody } from './exchange.ts'
+import type { IssuerKeys } from './issuer-keys.ts'
+import { SealwireError, UnprotectedError } from './sealwire-error.ts'
+import { type Answer, isRecord, outcomeOf, parseAnswer } from './wrapper.ts'
+
+/** A client that can open what is sealed to it. */
+export interface Reader {
+  provider: CryptoProvider
+  recipient: ReaderRecipient
+  issuers: IssuerKeys
+}
+
+export interface Opened<T> {
+  result: T
+  /** The answer as it came, for the archive: `encryption.verifyOrigin` judges it again at any time. */
+  envelope: HybridCryptoEnvelope
+}
+
+/**
+ * Takes the envelope out of an answer. Its form is judged when it is opened.
+ *
+ * @throws {UnprotectedError} when there is none, whatever the status
+ */
+function envelopeOf({ httpStatus, retryAfterS, json }: Exchanged): unknown {
+  const envelope = isRecord(json) ? json['data'] : undefined
+  if (isRecord(envelope) && 'protected' in envelope) return envelope
+  const answer = parseAnswer(json)
+  const said = answer?.success === false ? answer : undefined
+  throw new UnprotectedError({ httpStatus, code: said?.code, message: said?.message }, retryAfterS)
+}
+
+/** Reads the plaintext of an answer whose envelope was opened. */
+export function parsePlaintext(plaintext: Bytes): Answer {
+  const answer = parseAnswer(parseStrictJson(decodeUtf8(plaintext)))
+  if (answer) return answer
+  throw new SealwireError('answer.invalid', 'The envelope holds no answer of this API.', { outcome: 'unknown' })
+}
+
+/** Status and request id come from the signed header, the rest from the plaintext; only the wait is a hint from outside. */
+function resultOf(answer: Answer, header: ProtectedHeader, retryAfterS: number | undefined): unknown {
+  if (answer.success) return answer.data
+  const { code, message, details } = answer
+  const status = header.st ?? 0
+  const outcome = outcomeOf(status, code)
+  throw new SealwireError(code, message, { status, outcome, details, requestId: header.rid, retryAfterS })
+}
+
+/**
+ * Makes a call whose answer is sealed, and believes nothing but the envelope that answers this very attempt: each attempt
+ * has a nonce of its own, all have one `Idempotency-Key`.
+ *
+ * @throws {SealwireError} the refusal in the envelope; `unprotected`; `envelope.*` for an envelope that does not verify, or
+ * verifies and answers something else
+ */
+export async function sealedCall(
+  connection: Connection,
+  { provider, recipient, issuers }: Reader,
+  call: Call & { operation: string; idempotencyKey: string },
+  options: CallOptions | undefined,
+): Promise<Opened<unknown>> {
+  const body = encodeBody(call.body)
+  const target = apiTarget(call.path)
+  return connection.repeat({ ...call, idempotent: true }, options, async (signal) => {
+    const keys = await issuers.load(signal)
+    const nonce = provider.randomBytes(NONCE_BYTES)
+    const rqh = requestHash(provider, { nonce, method: call.method, target, body })
+    const headers = {
+      ...call.headers,
+      'Envelope-Nonce': toBase64Url(nonce),
+      'Idempotency-Key': call.idempotencyKey,
+    }
+    const answer = await connection.send({ ...call, headers }, body, signal)
+    const envelope = envelopeOf(answer)
+    const expected = { op: call.operation, rqh, nowS: Math.floor(connection.clock.now() / 1000) }
+    const opened = await issuers.judge(keys, signal, (issuerKeys) =>
+      openEnvelope(provider, envelope, recipient, issuerKeys, expected),
+    )
+    const result = resultOf(parsePlaintext(opened.plaintext), opened.header, answer.retryAfterS)
+    return { result, envelope: envelope as HybridCryptoEnvelope }
+  })
+}

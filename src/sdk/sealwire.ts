@@ -1,0 +1,76 @@
+import { Secret } from '../core/secret.ts'
+import { nobleProvider } from '../crypto/noble.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
+import { createApiKeys } from './api-keys.ts'
+import { parseBaseUrl } from './base-url.ts'
+import { type CallClock, systemCallClock } from './call-clock.ts'
+import { createConnection } from './connection.ts'
+import { createEncryption } from './encryption.ts'
+import { createIntegrations } from './integrations.ts'
+import { createIssuerKeys } from './issuer-keys.ts'
+import { createProxy } from './proxy.ts'
+import { type Recipient, readerOf } from './recipient.ts'
+import { createRecipients } from './recipients.ts'
+import { createVault } from './vault.ts'
+
+/** The server may take 30 s to learn what became of a message, and then has to say so. */
+const DEFAULT_TIMEOUT_MS = 35_000
+const DEFAULT_RETRIES = 2
+
+export interface SealwireOptions {
+  /** For example `https://sealwire.example`; a path prefix is kept. */
+  baseUrl: string
+  /** Needed by every call but `encryption.decrypt` and `encryption.verifyOrigin`. */
+  apiKey?: string
+  /** From `recipients.enroll`, or from its file with `parseRecipient`. Needed by `proxy` and `encryption.decrypt`. */
+  recipient?: Recipient
+  /** Pins the root for `encryption.verifyOrigin` where there is no recipient, which has one of its own. */
+  rootFingerprint?: string
+  fetch?: typeof globalThis.fetch
+  /** Cryptography; `@noble` by default, which runs everywhere. */
+  provider?: CryptoProvider
+  clock?: CallClock
+  /** For each call, repetitions included; 35,000 by default. */
+  timeoutMs?: number
+  /** Attempts after the first one; 2 by default. */
+  maxRetries?: number
+}
+
+/**
+ * A client of one Sealwire server.
+ *
+ * With a recipient, what a proxy call returns or throws comes from a verified envelope alone. An answer without one is
+ * reported as `unprotected` with outcome `unknown`, whatever its status; it may cause waiting and another attempt with the
+ * same idempotency key, nothing else. No redirect is followed.
+ */
+export class Sealwire {
+  readonly vault: ReturnType<typeof createVault>
+  readonly integrations: ReturnType<typeof createIntegrations>
+  readonly proxy: ReturnType<typeof createProxy>
+  readonly recipients: ReturnType<typeof createRecipients>
+  readonly apiKeys: ReturnType<typeof createApiKeys>
+  readonly encryption: ReturnType<typeof createEncryption>
+
+  /** @throws {SealwireError} `request.invalid` for a base URL that is none */
+  constructor(options: SealwireOptions) {
+    const { recipient, provider = nobleProvider, clock = systemCallClock, maxRetries = DEFAULT_RETRIES } = options
+    const connection = createConnection({
+      baseUrl: parseBaseUrl(options.baseUrl),
+      apiKey: options.apiKey === undefined ? undefined : new Secret(options.apiKey),
+      fetch: options.fetch ?? globalThis.fetch.bind(globalThis),
+      clock,
+      timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      maxRetries,
+    })
+    const root = recipient?.root ?? options.rootFingerprint
+    const issuers = root === undefined ? undefined : createIssuerKeys(connection, provider, root)
+    const reader = recipient && issuers && { provider, recipient: readerOf(provider, recipient), issuers }
+
+    this.vault = createVault(connection)
+    this.integrations = createIntegrations(connection)
+    this.proxy = createProxy(connection, reader)
+    this.recipients = createRecipients(connection, provider)
+    this.apiKeys = createApiKeys(connection)
+    this.encryption = createEncryption({ provider, clock, reader, issuers, maxRetries })
+  }
+}

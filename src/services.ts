@@ -1,0 +1,131 @@
+import { sweepOrphanedIntents } from './audit/sweeper.ts'
+import type { Config } from './config/config.ts'
+import type { Foundation } from './foundation.ts'
+import type { Readiness, Services } from './http/services.ts'
+import { createIdempotency } from './idempotency/idempotency.ts'
+import { createIntegrations, type Integrations } from './integrations/integrations.ts'
+import { createTenantKeys } from './keys/tenant-keys.ts'
+import { createPool } from './messaging/pool.ts'
+import { createPublish } from './messaging/publish.ts'
+import { createCollect } from './messaging/subscribe.ts'
+import { createTestConnection } from './messaging/test-connection.ts'
+import { createDial } from './outbound/dial.ts'
+import { createSigner } from './signing/signer.ts'
+import { createApiKeys } from './tenants/api-keys.ts'
+import { createAuthenticate } from './tenants/authenticate.ts'
+import { createRecipients } from './tenants/recipients.ts'
+import { createVault } from './vault/vault.ts'
+
+/** Milliseconds between two runs of the sweepers. */
+const SWEEP_EVERY_MS = 30_000
+/** Milliseconds that broker connections get to finish when the server stops. */
+const POOL_DRAIN_MS = 5_000
+/** Milliseconds that what readiness says may be old; a KMS is asked less often, because each question costs. */
+const READINESS_TTL_MS = 500
+const KMS_TTL_MS = 10_000
+
+/** Asks at most once in `ttlMs`, however many want to know. */
+function remembered(ttlMs: number, monotonic: () => number, check: () => Promise<unknown>): () => Promise<boolean> {
+  let last: { at: number; works: Promise<boolean> } | undefined
+  return () => {
+    if (!last || monotonic() - last.at > ttlMs)
+      last = {
+        at: monotonic(),
+        works: check().then(
+          () => true,
+          () => false,
+        ),
+      }
+    return last.works
+  }
+}
+
+function watchReadiness(
+  { db, keys, clock, wrapper }: Foundation,
+  signer: Services['signer'],
+  maxQueue: number,
+): () => Promise<Readiness> {
+  const database = remembered(READINESS_TTL_MS, clock.monotonic, () => db.ping())
+  const audit = remembered(READINESS_TTL_MS, clock.monotonic, () => db.query('select 1 from audit_heads limit 1'))
+  const kms = remembered(wrapper.provider === 'aws' ? KMS_TTL_MS : READINESS_TTL_MS, clock.monotonic, () =>
+    keys.probe(),
+  )
+  return async () => {
+    const [databaseWorks, auditWorks, kmsWorks] = await Promise.all([database(), audit(), kms()])
+    return { database: databaseWorks, audit: auditWorks, kms: kmsWorks, signer: signer.pending < maxQueue }
+  }
+}
+
+/** Wires the capabilities of a running server: ports meet adapters here and nowhere else. */
+export async function createServices(
+  foundation: Foundation,
+  config: Config,
+): Promise<Services & { close(): Promise<void> }> {
+  const { db, feed, wrapper, keys, audit, provider, clock, log, ownListeners } = foundation
+  await using stack = new AsyncDisposableStack()
+  const tenantKeys = createTenantKeys({ db, wrapper, provider, clock })
+  // The vault asks who uses an entry, the integrations ask what an entry is: the later one is reached through a closure.
+  let integrations: Integrations
+  const vault = createVault({
+    db,
+    tenantKeys,
+    wrapper,
+    provider,
+    audit,
+    clock,
+    feed,
+    usersOf: (tenantId, id) => integrations.usersOf(tenantId, id),
+  })
+  integrations = createIntegrations({ db, feed, audit, clock, vault })
+  const signer = createSigner({ provider, issuer: keys.issuer, maxQueue: config.SIGNER_QUEUE_MAX })
+  const dial = createDial({ allow: config.OUTBOUND_ALLOW, ownListeners: () => ownListeners, clock })
+  const pool = createPool({
+    vault,
+    dial,
+    clock,
+    connectTimeoutMs: config.BROKER_CONNECT_TIMEOUT_MS,
+    maxConnections: config.POOL_MAX_CONNECTIONS,
+    idleMs: config.POOL_IDLE_MS,
+  })
+  stack.defer(() => pool.close(clock.monotonic() + POOL_DRAIN_MS))
+  feed.on('vault', (key) => {
+    const [tenantId, entryId] = key?.split('/') ?? []
+    if (tenantId !== undefined && entryId !== undefined) pool.retire(tenantId, entryId)
+  })
+  const idempotency = createIdempotency({ db, clock })
+  const sweep = async () => {
+    try {
+      const closed = await sweepOrphanedIntents({ db, audit, clock })
+      if (closed > 0) log.warn({ closed }, 'intents without an outcome were closed as unknown')
+      await idempotency.sweep()
+    } catch (err) {
+      log.warn({ code: (err as { code?: unknown }).code }, 'a sweep failed; the next one goes on from there')
+    }
+  }
+  const sweeper = setInterval(() => void sweep(), SWEEP_EVERY_MS)
+  stack.defer(() => clearInterval(sweeper))
+  void sweep()
+
+  const resources = stack.move()
+  return {
+    authenticate: createAuthenticate({ db, feed, pepper: keys.pepper, clock }),
+    apiKeys: createApiKeys({ db, feed, pepper: keys.pepper, provider, audit, clock }),
+    recipients: createRecipients({ db, feed, tenantKeys, provider, audit, clock }),
+    vault,
+    integrations,
+    publish: createPublish({ pool, audit, clock }),
+    collect: createCollect({ pool, audit, clock }),
+    testConnection: createTestConnection({ pool, audit, clock }),
+    postureOf: (integration) => pool.postureOf(integration),
+    idempotency,
+    audit,
+    signer,
+    provider,
+    keys,
+    kmsProvider: wrapper.provider,
+    readiness: watchReadiness(foundation, signer, config.SIGNER_QUEUE_MAX),
+    clock,
+    log,
+    close: () => resources.disposeAsync(),
+  }
+}

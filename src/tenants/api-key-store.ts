@@ -1,0 +1,108 @@
+import { type Bytes, copyBytes } from '../core/bytes.ts'
+import type { Queryable } from '../db/db.ts'
+import { isRole, isScope, type Role, type Scope } from './principal.ts'
+
+/** An API key without its secret. */
+export interface ApiKey {
+  id: string
+  tenantId: string
+  name: string
+  role: Role
+  scopes: readonly Scope[]
+  /** IP addresses and CIDR blocks; empty: from everywhere. */
+  allowedAddresses: readonly string[]
+  createdAt: Date
+  expiresAt: Date | null
+  revokedAt: Date | null
+}
+
+export interface StoredApiKey extends ApiKey {
+  sandbox: boolean
+  digest: Bytes
+  pepperId: string
+}
+
+interface ApiKeyRow {
+  id: string
+  tenant_id: string
+  name: string
+  role: string
+  scopes: string[]
+  allowed_addresses: string[]
+  created_at: Date
+  expires_at: Date | null
+  revoked_at: Date | null
+}
+
+const COLUMNS =
+  'k.id, k.tenant_id, k.name, k.role, k.scopes, k.allowed_addresses, k.created_at, k.expires_at, k.revoked_at'
+
+function mapRow(row: ApiKeyRow): ApiKey {
+  return {
+    id: row.id,
+    tenantId: row.tenant_id,
+    name: row.name,
+    role: isRole(row.role) ? row.role : 'viewer',
+    scopes: row.scopes.filter(isScope),
+    allowedAddresses: row.allowed_addresses,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
+  }
+}
+
+/** Finds a key by its id alone: the caller's tenant is what the key tells. Revoked ones count as absent. */
+export async function findPresentedKey(db: Queryable, id: string): Promise<StoredApiKey | undefined> {
+  const { rows } = await db.query<ApiKeyRow & { sandbox: boolean; digest: Uint8Array; pepper_id: string }>(
+    `select ${COLUMNS}, k.digest, k.pepper_id, t.sandbox
+     from api_keys k join tenants t on t.id = k.tenant_id where k.id = $1 and k.revoked_at is null`,
+    [id],
+  )
+  const row = rows[0]
+  return row && { ...mapRow(row), sandbox: row.sandbox, digest: copyBytes(row.digest), pepperId: row.pepper_id }
+}
+
+export async function findApiKey(db: Queryable, tenantId: string, id: string): Promise<ApiKey | undefined> {
+  const { rows } = await db.query<ApiKeyRow>(`select ${COLUMNS} from api_keys k where k.tenant_id = $1 and k.id = $2`, [
+    tenantId,
+    id,
+  ])
+  return rows[0] && mapRow(rows[0])
+}
+
+/** Newest first, revoked ones included. */
+export async function listApiKeys(db: Queryable, tenantId: string): Promise<ApiKey[]> {
+  const { rows } = await db.query<ApiKeyRow>(
+    `select ${COLUMNS} from api_keys k where k.tenant_id = $1 order by k.created_at desc, k.id desc`,
+    [tenantId],
+  )
+  return rows.map(mapRow)
+}
+
+export async function insertApiKey(tx: Queryable, key: Omit<StoredApiKey, 'sandbox' | 'revokedAt'>): Promise<void> {
+  await tx.query(
+    `insert into api_keys (id, tenant_id, name, role, scopes, digest, pepper_id, allowed_addresses, created_at, expires_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+    [
+      key.id,
+      key.tenantId,
+      key.name,
+      key.role,
+      key.scopes,
+      key.digest,
+      key.pepperId,
+      key.allowedAddresses,
+      key.createdAt,
+      key.expiresAt,
+    ],
+  )
+}
+
+/** Returns `false` when there is no such key that is not revoked yet. */
+export async function markRevoked(tx: Queryable, tenantId: string, id: string, at: Date): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `update api_keys set revoked_at = $3 where tenant_id = $1 and id = $2 and revoked_at is null`,
+    [tenantId, id, at],
+  )
+  return rowCount === 1
+}

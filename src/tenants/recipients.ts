@@ -1,0 +1,105 @@
+import type { Caller } from '../audit/audit.ts'
+import { AppError } from '../core/errors.ts'
+import { createCache } from '../db/cache.ts'
+import type { ReaderRecipient } from '../envelope/open.ts'
+import { createAuditedChange } from './audited-change.ts'
+import { createEnrolment, type EnrolmentSteps } from './enrolment.ts'
+import type { Principal } from './principal.ts'
+import {
+  type KnownRecipient,
+  type Recipient,
+  type RecipientsDeps,
+  recipientEvent,
+  recipientTopicKey,
+} from './recipient.ts'
+import { endRecipient, findActive, findRecipient, listRecipients } from './recipient-store.ts'
+import { createServerRecipients } from './server-recipients.ts'
+
+export type { KnownRecipient, Recipient } from './recipient.ts'
+
+export interface Recipients extends EnrolmentSteps {
+  /**
+   * Returns the active recipient of the calling API key; makes a server-held one for a key that never enrolled. Without SQL
+   * once known.
+   *
+   * @throws {AppError} `recipient.required` for an API key whose client-held recipient has ended
+   */
+  sealingFor(principal: Principal): Promise<KnownRecipient>
+  /**
+   * Returns the recipient with its private halves, where the server holds them.
+   *
+   * @throws {AppError} `envelope.not_ours` when the client holds them; as {@link sealingFor}
+   */
+  readerFor(principal: Principal): Promise<ReaderRecipient>
+  list(tenantId: string): Promise<Recipient[]>
+  /**
+   * Ends a recipient and destroys its keys: one's own, or, with `keys:manage`, any of the tenant.
+   *
+   * @throws {AppError} `object.not_found`
+   */
+  revoke(caller: Caller, principal: Principal, id: string): Promise<Recipient>
+}
+
+const RECIPIENTS_MAX = 10_000
+const RECIPIENT_TTL_MS = 300_000
+
+export function createRecipients(deps: RecipientsDeps): Recipients {
+  const { db, feed, tenantKeys, provider, clock } = deps
+  const change = createAuditedChange(deps)
+  const servers = createServerRecipients({ ...deps, change })
+  const known = createCache<KnownRecipient>({
+    feed,
+    topic: 'recipient',
+    max: RECIPIENTS_MAX,
+    ttlMs: RECIPIENT_TTL_MS,
+    load,
+  })
+  const enrolment = createEnrolment({ ...deps, change, forget: known.forget })
+
+  async function load(topicKey: string): Promise<KnownRecipient> {
+    const [tenantId = '', apiKeyId = ''] = topicKey.split('/')
+    const active = (await findActive(db, tenantId, apiKeyId)) ?? (await servers.make(tenantId, apiKeyId))
+    const kem = provider.kemPublicKey(active.kemPublicKey)
+    if (!kem)
+      throw new AppError('vault.unavailable', 'A key is not available.', { cause: `${active.kemKeyId}: not a key` })
+    const { id: recipientId, custody, suite, kemKeyId, macKeyId } = active
+    const mac = await tenantKeys.macKey(tenantId, macKeyId)
+    return { tenantId, recipientId, custody, suite, kemKeyId, kem, macKeyId, mac }
+  }
+
+  async function sealingFor({ tenantId, keyId }: Principal): Promise<KnownRecipient> {
+    const recipient = await known.get(recipientTopicKey(tenantId, keyId))
+    if (!recipient) throw new AppError('internal', 'A recipient was neither found nor made.')
+    return recipient
+  }
+
+  return {
+    sealingFor,
+    async readerFor(principal) {
+      const { kem: _public, custody, ...recipient } = await sealingFor(principal)
+      if (custody === 'client') {
+        throw new AppError('envelope.not_ours', 'The client holds the key of this recipient: open the envelope there.')
+      }
+      return { ...recipient, kem: await tenantKeys.kemPrivateKey(recipient.tenantId, recipient.kemKeyId) }
+    },
+    ...enrolment,
+    list: (tenantId) => listRecipients(db, tenantId, new Date(clock.now())),
+    async revoke(caller, principal, id) {
+      const { tenantId } = principal
+      const notFound = new AppError('object.not_found', 'No such object.')
+      const recipient = await findRecipient(db, tenantId, id)
+      const isVisible = recipient?.apiKeyId === principal.keyId || principal.scopes.has('keys:manage')
+      if (!recipient || !isVisible) throw notFound
+      const topicKey = recipientTopicKey(tenantId, recipient.apiKeyId)
+      const revoked = await change<Recipient>(async (tx) => {
+        if (!(await endRecipient(tx, recipient, 'revoked'))) throw notFound
+        await tenantKeys.destroy(tx, tenantId, [recipient.kemKeyId, recipient.macKeyId])
+        await feed.announce(tx, 'recipient', topicKey)
+        const events = [recipientEvent('recipients.revoke', caller, recipient)]
+        return { result: { ...recipient, state: 'revoked' }, events }
+      })
+      known.forget(topicKey)
+      return revoked
+    },
+  }
+}

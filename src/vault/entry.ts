@@ -1,0 +1,57 @@
+import { AppError } from '../core/errors.ts'
+import { newUuid } from '../core/ids.ts'
+import { isCredentialType } from './credential-types.ts'
+import type { StoredEntry, VaultEntry } from './entry-store.ts'
+import { type RecordContext, VALUES_SCHEMA } from './record.ts'
+import { encodeMetadata } from './values.ts'
+
+export interface NewEntry {
+  name?: string | undefined
+  credentialType: string
+  values: Readonly<Record<string, unknown>>
+  /** 1 to 365; absent: never expires. */
+  ttlDays?: number | undefined
+  metadata?: Readonly<Record<string, unknown>> | undefined
+}
+
+const DAY_MS = 86_400_000
+/** What the record of an entry's current version is bound to. */
+export function contextOf(entry: Pick<StoredEntry, 'tenantId' | 'id' | 'version' | 'credentialType'>): RecordContext {
+  const { tenantId, id: entryId, version, credentialType } = entry
+  return { tenantId, entryId, version, credentialType, schema: VALUES_SCHEMA, custody: 0 }
+}
+
+/** When an entry of that life expires that was written at `nowMs`. */
+export function expiryOf(ttlDays: number | null, nowMs: number): Date | null {
+  return ttlDays === null ? null : new Date(nowMs + ttlDays * DAY_MS)
+}
+
+/** Leaves out what is not for callers. */
+export function publicView({ tenantId: _tenantId, ttlDays: _ttlDays, ...entry }: StoredEntry): VaultEntry {
+  return entry
+}
+
+/**
+ * Makes the first version of an entry from what a caller sent.
+ *
+ * @throws {AppError} `request.invalid`
+ */
+export function parseNewEntry(
+  input: NewEntry,
+  tenantId: string,
+  nowMs: number,
+): { entry: StoredEntry; metadata: string } {
+  const { name = null, credentialType, ttlDays = null } = input
+  const invalid = (message: string) => new AppError('request.invalid', message)
+  if (!isCredentialType(credentialType)) throw invalid('credential_type: an unknown word.')
+  if (name !== null && !/^[^\p{Cc}\p{Cs}]{1,128}$/u.test(name))
+    throw invalid('name: must be 1 to 128 printable characters.')
+  if (ttlDays !== null && !(Number.isInteger(ttlDays) && ttlDays >= 1 && ttlDays <= 365)) {
+    throw invalid('ttl_days: must be an integer from 1 to 365.')
+  }
+  const metadata = encodeMetadata(input.metadata)
+  const [createdAt, id] = [new Date(nowMs), newUuid(nowMs)]
+  const times = { createdAt, updatedAt: createdAt, expiresAt: expiryOf(ttlDays, nowMs), lastAccessedAt: null }
+  const shown = { name, credentialType, metadata: JSON.parse(metadata) as StoredEntry['metadata'], active: true }
+  return { entry: { tenantId, id, version: 1, ttlDays, ...shown, ...times }, metadata }
+}

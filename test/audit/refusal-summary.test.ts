@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { assertKnownEvent } from '#src/audit/actions.ts'
+import type { AuditEvent } from '#src/audit/audit.ts'
+import { createRefusalSummary } from '#src/audit/refusal-summary.ts'
+import { AppError } from '#src/core/errors.ts'
+import { NO_TENANT } from '#src/core/ids.ts'
+import { isUnavailable } from './parts.ts'
+
+const START = Date.parse('2026-11-03T12:00:30Z')
+
+function parts() {
+  const clock = { nowMs: START, now: () => clock.nowMs, monotonic: () => clock.nowMs }
+  const events: AuditEvent[] = []
+  const audit = {
+    fails: false,
+    async record(...recorded: readonly AuditEvent[]) {
+      if (audit.fails) throw new AppError('audit.unavailable', 'down')
+      for (const event of recorded) assertKnownEvent(event)
+      events.push(...recorded)
+    },
+  }
+  const rows = () => events.map(({ detail }) => [detail?.source, detail?.count, String(detail?.minute).slice(11, 16)])
+  return { clock, audit, events, rows, summary: createRefusalSummary({ audit, clock }) }
+}
+
+test('refusals become one row for each source and minute, once the minute is over', async () => {
+  const { clock, summary, events, rows } = parts()
+  for (const source of ['192.0.2.1', '192.0.2.2', '192.0.2.1']) summary.count(source)
+  await summary.flush()
+  assert.equal(events.length, 0)
+  clock.nowMs += 30_000
+  summary.count('192.0.2.1')
+  await summary.flush()
+  const first = [
+    ['192.0.2.1', 2, '12:00'],
+    ['192.0.2.2', 1, '12:00'],
+  ]
+  assert.deepEqual(rows(), first)
+  await summary.flush()
+  assert.deepEqual(rows(), first)
+  await summary.close()
+  assert.deepEqual(rows(), [...first, ['192.0.2.1', 1, '12:01']])
+  for (const event of events) assert.equal(event.tenantId, NO_TENANT)
+})
+
+test('what could not be recorded is recorded the next time, with nothing lost and nothing twice', async () => {
+  const { clock, summary, audit, rows } = parts()
+  summary.count('192.0.2.1')
+  clock.nowMs += 60_000
+  audit.fails = true
+  await assert.rejects(summary.flush(), isUnavailable)
+  audit.fails = false
+  await summary.flush()
+  assert.deepEqual(rows(), [['192.0.2.1', 1, '12:00']])
+})
+
+test('a flood from many sources takes a bounded number of counters', async () => {
+  const { summary, rows } = parts()
+  for (let i = 0; i < 10_500; i++) summary.count(`source-${i}`)
+  await summary.close()
+  const counted = rows()
+  assert.equal(counted.length, 10_001)
+  assert.deepEqual(counted.at(-1)?.slice(0, 2), ['others', 500])
+})

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { type SpecData, Validator } from '@seriousme/openapi-schema-validator'
+import { createOpenApiDocument } from '#src/http/openapi-document.ts'
+import { operations } from '#src/http/operations.ts'
+
+test('openapi.json is what the code says', async () => {
+  await promisify(execFile)(process.execPath, ['scripts/generate-openapi.ts', '--check'])
+})
+
+test('the document is valid OpenAPI 3.1', async () => {
+  const result = await new Validator().validate(structuredClone(createOpenApiDocument('0.0.0')) as unknown as SpecData)
+  assert.deepEqual(result.errors ?? [], [])
+  assert.equal(result.valid, true)
+})
+
+test('no response schema is empty or open', () => {
+  const document = createOpenApiDocument('0.0.0')
+  let objects = 0
+  const walk = (value: unknown, where: string): void => {
+    if (typeof value !== 'object' || value === null) return
+    const schema = value as { type?: unknown; properties?: unknown; additionalProperties?: unknown }
+    if (schema.type === 'object') {
+      objects++
+      assert.ok(schema.properties !== undefined || schema.additionalProperties !== undefined, `${where} says nothing`)
+      if (schema.properties !== undefined) assert.equal(schema.additionalProperties, false, `${where} is open`)
+    }
+    for (const [name, inner] of Object.entries(value)) walk(inner, `${where}/${name}`)
+  }
+  for (const [name, schema] of Object.entries(document.components?.schemas ?? {})) {
+    if (name !== 'JsonObject') walk(schema, name) // the caller's own object
+  }
+  for (const [path, item] of Object.entries(document.paths ?? {})) {
+    for (const [method, operation] of Object.entries(item)) walk(operation.responses, `${method} ${path}`)
+  }
+  assert.ok(objects > 30, `looked at ${objects} objects`)
+})
+
+test('every example fits its schema', () => {
+  assert.ok(operations.length >= 20)
+  for (const { id, data, body, example } of operations) {
+    assert.ok(
+      data.safeParse(example.data).success,
+      `${id}: data ${JSON.stringify(data.safeParse(example.data).error?.issues)}`,
+    )
+    if (body && example.body !== undefined) assert.ok(body.safeParse(example.body).success, `${id}: body`)
+  }
+})
+
+test('every operation id is unique and says its capability', () => {
+  const ids = operations.map(({ id }) => id)
+  assert.equal(new Set(ids).size, ids.length)
+  for (const id of ids) assert.match(id, /^[a-z_]+\.[a-z]+$/)
+})

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { createTenant } from '#src/app.ts'
+import { newId, newUuid } from '#src/core/ids.ts'
+import { silentLog } from '#src/core/log.ts'
+import { operations } from '#src/http/operations.ts'
+import { type Reply, succeed } from '#test/support/api-server.ts'
+import { type Plant, startPlant } from '#test/support/plant.ts'
+
+let plant: Plant
+let stranger: string
+let theirs: Record<string, string>
+
+before(async () => {
+  plant = await startPlant()
+  const { ownerKey } = await createTenant(plant.api.config, { name: 'stranger', sandbox: false }, { log: silentLog })
+  stranger = ownerKey.reveal()
+  const { api } = plant
+  const { key } = await succeed(api.call('POST', '/api/v2/security/api-keys', { body: { name: 'k' } }), 201)
+  await succeed(
+    api.call('POST', '/api/v2/proxy/outbound', {
+      body: { integration_id: plant.integrationId, operation: 'publish', payload: { message: '1' } },
+    }),
+  )
+  const recipients = await succeed(api.call('GET', '/api/v2/recipients'))
+  theirs = {
+    vault: plant.credentialId,
+    integrations: plant.integrationId,
+    'api-keys': key.id,
+    recipients: recipients[0].id,
+  }
+})
+after(() => plant.close())
+
+const random: Record<string, () => string> = {
+  vault: () => newUuid(),
+  integrations: () => newId('int'),
+  'api-keys': () => newId('key'),
+  recipients: () => newId('rcp'),
+}
+
+/** Bodies that would succeed for an object of one's own. */
+const bodies: Record<string, unknown> = {
+  'vault.rotate': { values: { hostname: 'h', port: 1 } },
+  'integrations.update': { name: 'taken' },
+  'recipients.confirm': { proof: Buffer.alloc(64).toString('base64') },
+}
+
+/** What may differ between two answers that mean the same: the request's own id and time. */
+function comparable({ status, headers, text, json }: Reply): unknown {
+  const requestId = json.meta.request_id as string
+  const names = [...headers.keys()].filter((name) => !['date', 'x-request-id'].includes(name)).sort()
+  return {
+    status,
+    headers: names.map((name) => [name, headers.get(name)]),
+    text: text.replaceAll(requestId, 'R').replaceAll(json.meta.timestamp as string, 'T'),
+  }
+}
+
+const withId = operations.filter((operation) => operation.path.includes('/:id'))
+
+test('the table knows every route with an id', () => {
+  assert.ok(withId.length >= 10, `found ${withId.length}`)
+})
+
+for (const operation of withId) {
+  const kind = Object.keys(random).find((one) => operation.path.includes(`/${one}/`)) ?? ''
+  test(`${operation.id}: an id of another tenant answers byte for byte as a random one, and nothing happens`, async () => {
+    const call = (id: string) =>
+      plant.api.call(operation.method.toUpperCase(), operation.path.replace(':id', id), {
+        key: stranger,
+        headers: { 'if-match': '"1"' },
+        ...(bodies[operation.id] === undefined ? {} : { body: bodies[operation.id] }),
+      })
+    const foreign = await call(theirs[kind] as string)
+    const missing = await call((random[kind] as () => string)())
+    assert.equal(foreign.status, 404, foreign.text)
+    assert.deepEqual(comparable(foreign), comparable(missing))
+  })
+}
+
+test('proxy.outbound: an integration of another tenant answers byte for byte as a random one', async () => {
+  const call = (id: string) =>
+    plant.api.call('POST', '/api/v2/proxy/outbound', {
+      key: stranger,
+      body: { integration_id: id, operation: 'publish', payload: { message: '1' } },
+    })
+  const foreign = await call(plant.integrationId)
+  assert.equal(foreign.status, 404)
+  assert.deepEqual(comparable(foreign), comparable(await call(newId('int'))))
+})
+
+test('integrations.create: a credential of another tenant answers byte for byte as a random one', async () => {
+  const call = (id: string) =>
+    plant.api.call('POST', '/api/v2/integrations', {
+      key: stranger,
+      body: { name: 'x', system_type: 'mqtt', credential_id: id },
+    })
+  const foreign = await call(plant.credentialId)
+  const missing = await call(newUuid())
+  assert.equal(foreign.status, 422)
+  assert.deepEqual(comparable(foreign), comparable(missing))
+})
+
+test('lists show nothing of another tenant', async () => {
+  for (const path of ['/api/v2/vault/entries', '/api/v2/integrations']) {
+    assert.deepEqual(await succeed(plant.api.call('GET', path, { key: stranger })), [], path)
+    assert.equal((await succeed(plant.api.call('GET', path))).length > 0, true, path)
+  }
+})
+
+test('the list of recipients holds those of the own tenant only', async () => {
+  const seen = await succeed(plant.api.call('GET', '/api/v2/recipients', { key: stranger }))
+  assert.ok(!seen.some(({ id }: { id: string }) => id === theirs['recipients']))
+  const own = await succeed(plant.api.call('GET', '/api/v2/recipients'))
+  assert.ok(own.some(({ id }: { id: string }) => id === theirs['recipients']))
+})
+
+test('what the stranger tried changed nothing: the owner still publishes', async () => {
+  await succeed(
+    plant.api.call('POST', '/api/v2/proxy/outbound', {
+      body: { integration_id: plant.integrationId, operation: 'publish', payload: { message: '1' } },
+    }),
+  )
+})

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+
+interface Answer {
+  status: number
+  headers: Headers
+  json: unknown
+}
+
+interface Document {
+  paths: Record<string, Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }> }>>
+}
+
+const document = JSON.parse(readFileSync(new URL('../../openapi/openapi.json', import.meta.url), 'utf8')) as Document
+const ajv = new Ajv2020({ strict: false, allErrors: true })
+addFormats.default(ajv)
+ajv.addSchema(document, 'openapi')
+
+const routes = Object.keys(document.paths).map((template) => ({
+  template,
+  pattern: new RegExp(`^${template.replaceAll(/[.*+?^$()|[\]\\]/g, '\\$&').replaceAll(/\{\w+\}/g, '[^/]+')}$`),
+}))
+const compiled = new Map<string, ValidateFunction>()
+
+/** Statuses that come before a route is known, so that the document names them nowhere. */
+const beforeRouting = new Set([404, 405])
+
+function pointer(...names: string[]): string {
+  return names.map((name) => `/${encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))}`).join('')
+}
+
+/** Fails when an answer is not what `openapi/openapi.json` says: unknown status, other type, a member too many or too few. */
+export function assertDocumented(method: string, path: string, answer: Answer): void {
+  const route = routes.find(({ pattern }) => pattern.test(path))
+  if (!route && beforeRouting.has(answer.status)) return
+  assert.ok(route, `${path} is not in openapi.json`)
+  const verb = method.toLowerCase()
+  const type = (answer.headers.get('content-type') ?? '').split(';')[0] ?? ''
+  const media = document.paths[route.template]?.[verb]?.responses[String(answer.status)]?.content?.[type]
+  assert.ok(
+    media,
+    `openapi.json has no ${answer.status} ${type} for ${method} ${route.template}: ${JSON.stringify(answer.json)?.slice(0, 300)}`,
+  )
+  const ref = `openapi#${pointer('paths', route.template, verb, 'responses', String(answer.status), 'content', type, 'schema')}`
+  const validate = compiled.get(ref) ?? ajv.compile({ $ref: ref })
+  compiled.set(ref, validate)
+  assert.ok(validate(answer.json), `${method} ${path} ${answer.status}: ${ajv.errorsText(validate.errors)}`)
+}

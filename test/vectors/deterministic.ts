@@ -1,0 +1,54 @@
+import { gcm } from '@noble/ciphers/aes.js'
+import { hkdf } from '@noble/hashes/hkdf.js'
+import { hmac } from '@noble/hashes/hmac.js'
+import { sha384, sha512 } from '@noble/hashes/sha2.js'
+import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
+import { ml_kem768 } from '@noble/post-quantum/ml-kem.js'
+import { type Bytes, concatBytes, copyBytes, utf8 } from '#src/core/bytes.ts'
+
+/** The primitives without any randomness of their own, so that the vectors are the same in every run. */
+
+/** Stands for random bytes: SHA-512 of a name, as often as needed. */
+export function bytesNamed(name: string, length: number): Bytes {
+  const blocks = Array.from({ length: Math.ceil(length / 64) }, (_, i) =>
+    sha512(utf8(`sealwire vectors: ${name} ${i}`)),
+  )
+  return concatBytes(...blocks).slice(0, length)
+}
+
+export function kemKeys(seed: Bytes): { ek: Bytes; dk: Bytes } {
+  const { publicKey, secretKey } = ml_kem768.keygen(seed)
+  return { ek: copyBytes(publicKey), dk: copyBytes(secretKey) }
+}
+
+/** ML-KEM.Encaps_internal (FIPS 203 §6.2) with the message `m` of 32 bytes. */
+export function encapsulate(ek: Bytes, m: Bytes): { ciphertext: Bytes; sharedSecret: Bytes } {
+  const { cipherText, sharedSecret } = ml_kem768.encapsulate(ek, m)
+  return { ciphertext: copyBytes(cipherText), sharedSecret: copyBytes(sharedSecret) }
+}
+
+export function signingKeys(seed: Bytes): { pub: Bytes; sk: Bytes } {
+  const { publicKey, secretKey } = ml_dsa65.keygen(seed)
+  return { pub: copyBytes(publicKey), sk: copyBytes(secretKey) }
+}
+
+/** The deterministic variant of ML-DSA (FIPS 204 §5.2, rnd = 32 zero bytes). */
+export function sign(sk: Bytes, message: Bytes, context: string): Bytes {
+  return copyBytes(ml_dsa65.sign(message, sk, { context: utf8(context), extraEntropy: false }))
+}
+
+export const sha384Of = (...parts: readonly Bytes[]): Bytes => copyBytes(sha384(concatBytes(...parts)))
+export const sha512Of = (...parts: readonly Bytes[]): Bytes => copyBytes(sha512(concatBytes(...parts)))
+export const macOf = (key: Bytes, message: Bytes): Bytes => copyBytes(hmac(sha512, key, message))
+
+export function derive(secret: Bytes, salt: Bytes, info: Bytes): Bytes {
+  return copyBytes(hkdf(sha512, secret, salt, info, 64))
+}
+
+export function sealGcm(key: Bytes, nonce: Bytes, plaintext: Bytes, aad: Bytes): Bytes {
+  return copyBytes(gcm(key, nonce, aad).encrypt(plaintext))
+}
+
+export function openGcm(key: Bytes, nonce: Bytes, sealed: Bytes, aad: Bytes): Bytes {
+  return copyBytes(gcm(key, nonce, aad).decrypt(sealed))
+}
