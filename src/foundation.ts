@@ -8,14 +8,15 @@ import { nobleProvider } from './crypto/noble.ts'
 import type { CryptoProvider } from './crypto/provider.ts'
 import { isOpensslCapable, opensslProvider } from './crypto-native/openssl.ts'
 import { type ChangeFeed, createChangeFeed } from './db/change-feed.ts'
+import type { Db } from './db/db.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { migrate } from './db/migrate.ts'
 import { type ConnectionOptions, createDb } from './db/pool.ts'
-import { type DeploymentKeys, openDeploymentKeys } from './keys/deployment-keys.ts'
+import { type DeploymentKeys, hasKeys, openDeploymentKeys } from './keys/deployment-keys.ts'
 import { createAwsKeyWrapper } from './kms/aws.ts'
 import type { KeyWrapper } from './kms/kms.ts'
 import { openLocalKeyWrapper } from './kms/local.ts'
-import { createTenants, type Tenants } from './tenants/tenants.ts'
+import { createTenants, hasTenants, type Tenants } from './tenants/tenants.ts'
 
 /** What the server and the operator's commands both stand on. */
 export interface Foundation {
@@ -68,22 +69,24 @@ async function openConnection(
   return embedded.connection
 }
 
-async function openWrapper(
+/** A database without keys is a new one, or has lost them: then nothing in it can be opened, and new keys would hide that. */
+async function isNew(db: Db): Promise<boolean> {
+  if (await hasKeys(db)) return false
+  if (await hasTenants(db))
+    throw new Error('The database has tenants but no keys: restore its keys; new ones open nothing.')
+  return true
+}
+
+function openWrapper(
   config: Config,
   provider: CryptoProvider,
-  db: ReturnType<typeof createDb>,
-): Promise<KeyWrapper> {
+  createIfEmpty: boolean,
+): Promise<KeyWrapper> | KeyWrapper {
   if (config.KMS_PROVIDER === 'aws') {
     const { AWS_REGION: region = '', KMS_KEY_ID: keyId = '', KMS_ENDPOINT: endpoint } = config
     return createAwsKeyWrapper({ region, keyId, ...(endpoint === undefined ? {} : { endpoint }) })
   }
-  const { rows } = await db.query('select 1 from keys limit 1')
-  // A database that has keys was sealed under a ring: a new one could open none of them.
-  return openLocalKeyWrapper({
-    file: path.join(config.DATA_DIR, 'local-kms.json'),
-    provider,
-    createIfEmpty: rows.length === 0,
-  })
+  return openLocalKeyWrapper({ file: path.join(config.DATA_DIR, 'local-kms.json'), provider, createIfEmpty })
 }
 
 /** Opens database, key wrapper and keys, in that order; whatever was opened is closed again when a later step fails. */
@@ -94,7 +97,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
   const connection = await openConnection(config, options, stack)
   await migrate(connection)
   const db = stack.adopt(createDb({ ...connection, max: 12 }), (one) => one.close())
-  const wrapper = await openWrapper(config, provider, db)
+  const wrapper = await openWrapper(config, provider, await isNew(db))
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
   const auditDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
   const audit = stack.adopt(createAuditLog({ db: auditDb, provider, headKey: keys.auditHead, clock }), (one) =>

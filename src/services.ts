@@ -1,3 +1,4 @@
+import { createRefusalSummary } from './audit/refusal-summary.ts'
 import { sweepOrphanedIntents } from './audit/sweeper.ts'
 import type { Config } from './config/config.ts'
 import type { Foundation } from './foundation.ts'
@@ -93,11 +94,14 @@ export async function createServices(
     if (tenantId !== undefined && entryId !== undefined) pool.retire(tenantId, entryId)
   })
   const idempotency = createIdempotency({ db, clock })
+  const refusals = createRefusalSummary({ audit, clock })
+  stack.defer(() => refusals.close())
   const sweep = async () => {
     try {
       const closed = await sweepOrphanedIntents({ db, audit, clock })
       if (closed > 0) log.warn({ closed }, 'intents without an outcome were closed as unknown')
       await idempotency.sweep()
+      await refusals.flush()
     } catch (err) {
       log.warn({ code: (err as { code?: unknown }).code }, 'a sweep failed; the next one goes on from there')
     }
@@ -119,6 +123,7 @@ export async function createServices(
     postureOf: (integration) => pool.postureOf(integration),
     idempotency,
     audit,
+    countRefusal: (address) => refusals.count(address),
     signer,
     provider,
     keys,

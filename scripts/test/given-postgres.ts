@@ -33,7 +33,7 @@ export async function startGivenPostgres(bin: string): Promise<GivenPostgres> {
   const env = { PATH: process.env['PATH'], LC_ALL: 'C', LD_LIBRARY_PATH: await librariesOf(bin) }
   const options = { ...account, env, cwd: '/' }
   const initdb = ['-D', data, '-U', 'postgres', '-E', 'UTF8', '--locale=C', '--no-sync', '--auth=scram-sha-256']
-  const [command = '', ...args] = [...prefix, `${bin}/initdb`, ...initdb, `--pwfile=${passwordFile}`]
+  const [command, ...args] = [...prefix, `${bin}/initdb`, ...initdb, `--pwfile=${passwordFile}`]
   await runCommand(command, args, options)
   const settings = [
     'listen_addresses=127.0.0.1',
@@ -44,7 +44,8 @@ export async function startGivenPostgres(bin: string): Promise<GivenPostgres> {
   ]
   const server = [...prefix, `${bin}/postgres`, '-D', data, ...settings.flatMap((setting) => ['-c', setting])]
   const child = spawn('/bin/sh', ['-c', watchdog, 'pg', ...server], {
-    ...{ ...options, detached: true },
+    ...options,
+    detached: true,
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
   })
   await ready(child)

@@ -24,7 +24,7 @@ export function createAuditedChange({ db, audit }: { db: Db; audit: Audit }): Au
     try {
       return await db.transaction(async (tx) => {
         const { result, events } = await work(tx)
-        await audit.record(...events)
+        if (events.length > 0) await audit.record(...events)
         recorded = events
         return result
       })

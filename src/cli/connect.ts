@@ -41,9 +41,14 @@ function findApiKey({ env, err }: Io, { apiKey }: ServerOptions): string {
   throw new MisuseError('No API key.', 'export SEALWIRE_API_KEY=…; the first owner key is in the file owner-api-key')
 }
 
+/** The server that options or environment name. */
+export function namedServer({ env }: Io, { baseUrl }: Pick<ServerOptions, 'baseUrl'>): string | undefined {
+  return baseUrl ?? present(env['SEALWIRE_URL'])
+}
+
 /** Connects for commands whose answers need no recipient. */
 export function connect(io: Io, options: ServerOptions): Sealwire {
-  const baseUrl = options.baseUrl ?? present(io.env['SEALWIRE_URL']) ?? DEFAULT_URL
+  const baseUrl = namedServer(io, options) ?? DEFAULT_URL
   return new Sealwire({ baseUrl, apiKey: findApiKey(io, options) })
 }
 
@@ -62,6 +67,6 @@ export async function findRecipient({ env }: Io, { recipient }: RecipientOption)
 /** Connects for commands whose answers are sealed. The recipient file names the server unless options or environment do. */
 export async function connectSealed(io: Io, options: ServerOptions & RecipientOption): Promise<Sealwire> {
   const recipient = await findRecipient(io, options)
-  const baseUrl = options.baseUrl ?? present(io.env['SEALWIRE_URL']) ?? recipient.baseUrl
+  const baseUrl = namedServer(io, options) ?? recipient.baseUrl
   return new Sealwire({ baseUrl, apiKey: findApiKey(io, options), recipient })
 }

@@ -1,20 +1,23 @@
 import { type SealwireError, UnprotectedError } from '../sdk/index.ts'
 
-const hints: Readonly<Record<string, string>> = {
-  'auth.unauthenticated': 'check SEALWIRE_API_KEY; the first owner key is in the file owner-api-key of the data folder',
-  'auth.forbidden': 'use a key with that scope, or make one: sealwire api-keys create NAME --scope SCOPE',
-  'recipient.required': 'enrol once: sealwire recipients enroll --out recipient.json',
-  'operation.not_allowed': 'add the operation to allowed_operations of the integration',
-  'destination.not_allowed': 'the operator allows private brokers with OUTBOUND_ALLOW',
-  'envelope.stale': 'answers open for 300 s; if this one is fresh, a clock is wrong',
-  'envelope.issuer_unknown': 'the pinned root is not that of this server; ask its operator before you enrol again',
-  'envelope.rejected': 'not made for this recipient, or changed on its way',
-  network: 'is the server running, and is the URL right? --base-url URL or SEALWIRE_URL',
-}
+const hints: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    'auth.unauthenticated':
+      'check SEALWIRE_API_KEY; the first owner key is in the file owner-api-key of the data folder',
+    'auth.forbidden': 'use a key with that scope, or make one: sealwire api-keys create NAME --role ROLE',
+    'recipient.required': 'enrol once: sealwire recipients enroll --out recipient.json',
+    'operation.not_allowed': 'add the operation to allowed_operations of the integration',
+    'destination.not_allowed': 'the operator allows private brokers with OUTBOUND_ALLOW',
+    'envelope.stale': 'answers open for 300 s; if this one is fresh, a clock is wrong',
+    'envelope.issuer_unknown': 'the pinned root is not that of this server; ask its operator before you enrol again',
+    'envelope.rejected': 'not made for this recipient, or changed on its way',
+    network: 'is the server running, and is the URL right? --base-url URL or SEALWIRE_URL',
+  }),
+)
 
 /** What usually helps, where it is known. A bare answer's own word is followed only so far as to look here. */
 export function hintFor(error: SealwireError): string | undefined {
-  if (!(error instanceof UnprotectedError)) return hints[error.code]
-  const hint = error.claim.code === undefined ? undefined : hints[error.claim.code]
+  if (!(error instanceof UnprotectedError)) return hints.get(error.code)
+  const hint = hints.get(error.claim.code ?? '')
   return hint && `if that is true: ${hint}`
 }

@@ -1,6 +1,6 @@
 import { linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { isRunning, ownIdentity, type ProcessIdentity } from './process-identity.ts'
+import { identityOf, isRunning, type ProcessIdentity } from './process-identity.ts'
 
 const FILE = /^owner\.(\d+)$/
 
@@ -48,8 +48,9 @@ function tryLink(from: string, to: string): boolean {
  */
 export function ownDirectory(directory: string): { release(): void } {
   const draft = path.join(directory, `owner-${process.pid}-${Math.random().toString(36).slice(2)}`)
-  const { pid, started } = ownIdentity()
-  writeFileSync(draft, `${pid}\n${started}\n${new Date().toISOString()}\n`, { mode: 0o600, flush: true })
+  const started = identityOf(process.pid)?.started
+  if (started === undefined) throw new Error('The start time of a process cannot be read: /proc or ps is missing.')
+  writeFileSync(draft, `${process.pid}\n${started}\n${new Date().toISOString()}\n`, { mode: 0o600, flush: true })
   try {
     for (;;) {
       const newest = generations(directory)[0] ?? 0

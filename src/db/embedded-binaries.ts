@@ -55,7 +55,7 @@ export function installBinaries(from: BinariesPackage, parent: string): string {
   const target = path.join(native, from.version)
   mkdirSync(native, { recursive: true })
   if (!existsSync(target)) {
-    const draft = `${target}.draft`
+    const draft = `${target}.draft-${process.pid}`
     rmSync(draft, { recursive: true, force: true })
     execFileSync('cp', ['-R', path.join(from.folder, 'native'), draft]) // three times as fast as fs.cp
     makeLinks(from.folder, draft)

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
-import { postmasterOf, stopOrphans } from './embedded-orphans.ts'
+import { postmasterOf, signal, stopOrphans } from './embedded-orphans.ts'
 import type { Place } from './embedded-place.ts'
 
 export interface SuperviseOptions {
@@ -33,7 +33,8 @@ const RESTARTS_MAX = 5
 /**
  * Keeps PostgreSQL a child that no signal of a terminal reaches, reads from descriptor 3, and gets nothing there until the
  * owner is gone or wants it to stop: then the read ends and PostgreSQL is told to end its sessions. `$1` is the socket
- * folder, which nobody else would remove after a `kill -9` of the owner.
+ * folder, which nobody else would remove after a `kill -9` of the owner; it stays (137: the watcher was killed, still
+ * waiting) when only PostgreSQL ended, because its successor needs it.
  */
 const WATCHDOG = `
 folder=$1; shift
@@ -41,8 +42,8 @@ folder=$1; shift
 trap "" INT TERM HUP
 { read -r _; kill -INT $server 2>/dev/null; } <&3 & watcher=$!
 wait $server; status=$?
-kill -KILL $watcher 2>/dev/null
-rmdir "$folder" 2>/dev/null
+kill -KILL $watcher 2>/dev/null; wait $watcher
+[ $? -eq 137 ] || rmdir "$folder" 2>/dev/null
 exit $status
 `
 
@@ -81,10 +82,14 @@ function launch({ place, postgres, data, connection, env }: SuperviseOptions): C
   })
 }
 
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
 /** Resolves when a session answers: `postmaster.pid` of a killed server also says "ready". */
 async function answers(connection: SuperviseOptions['connection'], child: ChildProcess, said: () => string) {
   for (const end = Date.now() + START_TIMEOUT_MS; ; await delay(10)) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`PostgreSQL did not start: ${said()}`)
+    if (hasEnded(child)) throw new Error(`PostgreSQL did not start: ${said()}`)
     const client = new pg.Client({ ...connection, connectionTimeoutMillis: 2_000 })
     client.on('error', () => undefined) // the query fails with it
     try {
@@ -120,6 +125,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
     const pipe = exited.stdio[3] as Writable
     pipe.on('error', () => undefined) // it closes with the child, whose exit we see
     await answers(options.connection, exited, () => recent.join('\n'))
+    if (hasEnded(exited)) throw new Error(`PostgreSQL ended: ${recent.join('\n')}`)
     running = true
     exited.unref()
     for (const stream of [exited.stderr, pipe]) (stream as unknown as { unref(): void }).unref()
@@ -148,12 +154,12 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
   async function stop(): Promise<void> {
     stopping = true
     await restarting
-    if (child.exitCode === null && child.signalCode === null) {
+    if (!hasEnded(child)) {
       child.ref()
       const exit = once(child, 'exit')
       const late = setTimeout(() => {
         const postmaster = postmasterOf(options.data)
-        if (postmaster !== undefined) process.kill(postmaster, 'SIGQUIT')
+        if (postmaster !== undefined) signal(postmaster, 'SIGQUIT')
       }, STOP_TIMEOUT_MS)
       ;(child.stdio[3] as Writable).end()
       await exit

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
@@ -46,28 +46,19 @@ function socketFolder(place: Place): string {
 
 /** Makes the data folder whole or not at all. */
 async function initialise(place: Place, bin: string, data: string): Promise<void> {
-  const draft = `${data}.draft`
-  rmSync(draft, { recursive: true, force: true })
+  const parent = path.dirname(data)
+  // An initdb whose owner was killed may still write to its own draft, so that is not ours.
+  const draft = `${data}.draft-${process.pid}`
+  for (const name of readdirSync(parent).filter((each) => each.startsWith(`${path.basename(data)}.draft-`))) {
+    rmSync(path.join(parent, name), { recursive: true, force: true })
+  }
   mkdirSync(draft, { mode: 0o700 })
   handOver(place, draft)
-  const [command, ...args] = [
-    ...place.prefix,
-    path.join(bin, 'initdb'),
-    ...[
-      '-D',
-      draft,
-      '-U',
-      USER,
-      '--auth=trust',
-      '--encoding=UTF8',
-      '--locale=C',
-      '--data-checksums',
-      '--no-instructions',
-    ],
-  ]
-  await run(command as string, args, { cwd: '/', env: ENVIRONMENT, ...place.account }).catch(
-    (err: { stderr?: string }) => {
-      throw new Error(`PostgreSQL could not make its data folder ${data}: ${err.stderr?.trim() ?? ''}`, { cause: err })
+  const options = ['-D', draft, '-U', USER, '--auth=trust', '--encoding=UTF8', '--locale=C', '--data-checksums']
+  const command = [...place.prefix, path.join(bin, 'initdb'), '--no-instructions', ...options]
+  await run('/usr/bin/env', command, { cwd: '/', env: ENVIRONMENT, ...place.account }).catch(
+    (err: Error & { stderr?: string }) => {
+      throw new Error(`PostgreSQL could not make its data folder ${data}: ${err.stderr ?? err.message}`, { cause: err })
     },
   )
   renameSync(draft, data)
@@ -100,7 +91,8 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     handOver(place, path.join(place.folder, 'native'))
     if (existsSync(data)) {
       assertSameMajor(data, binaries.major)
-      await stopOrphans(data)
+      const left = await stopOrphans(data)
+      if (left?.includes('/sealwire-')) rmSync(left, { recursive: true, force: true })
     } else await initialise(place, bin, data)
     const host = socketFolder(place)
     const connection = { host, port: 5432, user: USER, database: 'postgres' }

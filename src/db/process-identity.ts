@@ -38,8 +38,10 @@ function startOf(pid: number): string | undefined {
   return `${readIfThere('/proc/sys/kernel/random/boot_id')?.trim() ?? ''}/${fields[19] ?? ''}`
 }
 
-export function ownIdentity(): ProcessIdentity {
-  return { pid: process.pid, started: startOf(process.pid) ?? '' }
+/** `undefined` when no such process runs. */
+export function identityOf(pid: number): ProcessIdentity | undefined {
+  const started = startOf(pid)
+  return started === undefined ? undefined : { pid, started }
 }
 
 /** Reports whether that very process still runs. */
@@ -54,9 +56,9 @@ export function commandContains(pid: number, text: string): boolean {
   return command?.includes(text) ?? false
 }
 
-/** Processes that work in `directory` (Linux; elsewhere none are found). Every process of a PostgreSQL works in its data folder. */
-export function processesIn(directory: string): number[] {
-  if (!LINUX) return []
+/** Processes whose working folder is `directory`, as it is for every process of a PostgreSQL; `undefined` where nobody can say. */
+export function processesIn(directory: string): number[] | undefined {
+  if (!LINUX) return undefined
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

@@ -95,7 +95,10 @@ export function createOperationHandler(
   async function open(req: Request, requestId: string): Promise<Exchange> {
     const bytes = await readBody(req)
     const address = req.ip ?? ''
-    const principal = await services.authenticate(presentedKey(req), address)
+    const principal = await services.authenticate(presentedKey(req), address).catch((err: unknown) => {
+      services.countRefusal(address)
+      throw err
+    })
     const userAgent = req.headers['user-agent']
     const actor = { id: principal.keyId, address, ...(userAgent === undefined ? {} : { userAgent }) }
     const caller = { tenantId: principal.tenantId, actor, requestId }

@@ -38,6 +38,8 @@ export interface Services {
   postureOf: (integration: Integration) => Posture | null
   idempotency: Idempotency
   audit: Audit
+  /** Counts a refusal before authentication, for one audit row a source and minute. */
+  countRefusal: (address: string) => void
   signer: Signer
   provider: CryptoProvider
   keys: Pick<DeploymentKeys, 'document' | 'issuers' | 'cursor'>

@@ -24,7 +24,7 @@ export interface Derivation {
   commitment: Bytes
 }
 
-/** Derives the keys of one wrap. `head` is `0x01 || LP(key_id) || salt[32]`. RFC 5869. */
+/** Derives the keys of one wrap from a key of the ring and `salt` (32 bytes). RFC 5869. */
 export function derive(provider: CryptoProvider, key: LocalKey, salt: Uint8Array, context: WrapContext): Derivation {
   const ctx = encodeContext(context)
   const info = labelled(LABEL, lengthPrefixed(key.id), ctx)

@@ -66,13 +66,29 @@ function connackOf(client: MqttClient, { link, protocolVersion }: ConnectOptions
   })
 }
 
-/** Encodes before anything is written: mqtt.js finds out after the header has left, and the next packets are swallowed. */
+/** Reports whether the packet is as long as its header says (OASIS MQTT 5.0 §2.1.4). */
+function isWhole(packet: Uint8Array): boolean {
+  let [length, headerBytes] = [0, 1]
+  do length += ((packet[headerBytes] ?? 0) & 0x7f) * 128 ** (headerBytes - 1)
+  while ((packet[headerBytes++] ?? 0) >= 0x80 && headerBytes < 5)
+  return packet.length === headerBytes + length
+}
+
+/**
+ * Encodes before anything is written, and answers the size in bytes: mqtt.js finds out after the header has left that a
+ * string is too long, and the next packets are swallowed by the broken one. mqtt-packet cuts such a packet short without
+ * an error, so the length is compared.
+ */
 function encode(packet: Packet, protocolVersion: 4 | 5): number {
+  const invalid = (cause?: unknown) => new AppError('request.invalid', 'This cannot be said in MQTT.', { cause })
+  let bytes: Buffer
   try {
-    return generate(packet, { protocolVersion }).length
+    bytes = generate(packet, { protocolVersion })
   } catch (err) {
-    throw new AppError('request.invalid', 'This cannot be said in MQTT.', { cause: err })
+    throw invalid(err)
   }
+  if (!isWhole(bytes)) throw invalid()
+  return bytes.length
 }
 
 /**
@@ -113,8 +129,8 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
     stream.once('close', () => {
       closed = true
       clearInterval(watchdog)
-      for (const settle of unsettled) settle()
       resolve(disconnectReason)
+      for (const settle of unsettled) settle()
     })
   })
   const watchdog = setInterval(() => {
@@ -189,7 +205,9 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
           const reasonCode = id === undefined ? 0 : (reasons.get(id) ?? 0)
           if (id !== undefined) reasons.delete(id)
           if (typeof code === 'number') settle({ state: 'refused', reasonCode: code })
-          else if (err) settle({ state: 'lost' })
+          else if (err && closed) settle({ state: 'lost' })
+          else if (err)
+            destroy() // settled when the stream has closed, so that `ended` comes first
           else settle(qos === 0 ? { state: 'sent' } : { state: 'acknowledged', reasonCode })
         })
         if (qos > 0) id = client.getLastMessageId()

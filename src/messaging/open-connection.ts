@@ -6,6 +6,7 @@ import type { Dial } from '../outbound/dial.ts'
 import type { BrokerClient } from './broker.ts'
 import { connectBroker } from './broker-client.ts'
 import { parseBrokerCredential } from './broker-credential.ts'
+import { EXPIRED, withDeadline } from './deadline.ts'
 
 /** What the pool asks of the vault. */
 export interface CredentialSource {
@@ -33,8 +34,9 @@ export function createOpenConnection({ vault, dial, clock }: OpenConnectionDeps)
 
   return async function openConnection(integration, deadlineMs) {
     const { tenantId, credentialId, config } = integration
-    const { values } = await vault.open(tenantId, credentialId)
-    const { target, login } = parseBrokerCredential(values, config)
+    const opened = await withDeadline(vault.open(tenantId, credentialId), deadlineMs, clock)
+    if (opened === EXPIRED) throw vaultTooSlow()
+    const { target, login } = parseBrokerCredential(opened.values, config)
     const startedMs = clock.monotonic()
     const link = await dial(target, { deadlineMs })
     const dialledMs = clock.monotonic()
@@ -51,19 +53,26 @@ export function createOpenConnection({ vault, dial, clock }: OpenConnectionDeps)
   }
 }
 
+function vaultTooSlow(): AppError {
+  return new AppError('vault.unavailable', 'The vault did not answer in time.', { retryAfterS: 1 })
+}
+
 /**
  * Names the credential version that applies now.
  *
- * @throws {AppError} `credential.expired`; `integration.invalid` when the entry is gone
+ * @throws {AppError} `credential.expired`; `integration.invalid` when the entry is gone; `vault.unavailable` when it was
+ * not found by `deadlineMs` (monotonic clock)
  */
 export async function currentVersion(
   vault: Pick<CredentialSource, 'current'>,
   { tenantId, credentialId }: Integration,
-  nowMs: number,
+  deadlineMs: number,
+  clock: Clock,
 ): Promise<number> {
-  const current = await vault.current(tenantId, credentialId)
+  const current = await withDeadline(vault.current(tenantId, credentialId), deadlineMs, clock)
+  if (current === EXPIRED) throw vaultTooSlow()
   if (!current) throw new AppError('integration.invalid', 'The credential of this integration no longer exists.')
-  if (current.expiresAt !== null && current.expiresAt.getTime() <= nowMs) {
+  if (current.expiresAt !== null && current.expiresAt.getTime() <= clock.now()) {
     throw new AppError('credential.expired', 'The credential of this integration has expired: rotate it.')
   }
   return current.version

@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../core/clock.ts'
-import { AppError } from '../core/errors.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Dial } from '../outbound/dial.ts'
 import { unreachable } from '../outbound/dial-errors.ts'
@@ -71,8 +70,10 @@ export interface Pool {
 
 /** A connection that lived shorter counts as a failure: a broker that hangs up at once is not dialled in a loop. */
 const STABLE_MS = 5_000
+/** Time for destroyed sockets to close, beyond the deadline of `close`. */
+const GOODBYE_MS = 250
 const MAX_CONNECTING = 16
-const MAX_WAITING = 4_096
+const MAX_WAITING = 1_024
 const MAX_REMEMBERED = 10_000
 /** A connection may end between being found and being written to; then the next one is tried. */
 const ATTEMPTS = 3
@@ -100,14 +101,6 @@ export function createPool(deps: PoolDeps): Pool {
   const postures = new LRUCache<string, Posture>({ max: MAX_REMEMBERED })
   const counts = { connects: 0, lateAcknowledgements: 0 }
   let closing = false
-
-  async function keyNow(integration: Integration, deadlineMs: number): Promise<string> {
-    const version = await withDeadline(currentVersion(vault, integration, clock.now()), deadlineMs, clock)
-    if (version === EXPIRED) {
-      throw new AppError('vault.unavailable', 'The vault did not answer in time.', { retryAfterS: 1 })
-    }
-    return keyOf(integration, version)
-  }
 
   async function connect(integration: Integration, notBeforeMs: number, room: Promise<unknown> | undefined) {
     await room
@@ -173,23 +166,25 @@ export function createPool(deps: PoolDeps): Pool {
     return connection
   }
 
-  /** Finds or opens a connection, and takes a lease on it; those of an older version or other settings begin to drain. */
-  async function lease(
-    integration: Integration,
-    role: Role,
-    deadlineMs: number,
-    fits: (connection: Connection) => boolean = () => true,
-  ): Promise<Connection> {
-    const key = await keyNow(integration, deadlineMs)
+  /**
+   * Finds or opens a connection, and takes a lease on it, and on `filter` for a collect. Those of an older version or
+   * other settings begin to drain. Nothing is awaited between finding and taking.
+   */
+  async function lease(integration: Integration, role: Role, deadlineMs: number, filter?: string): Promise<Connection> {
+    const key = keyOf(integration, await currentVersion(vault, integration, deadlineMs, clock))
+    const isFree = ({ filters }: Connection) =>
+      filter === undefined || ![...filters].some((other) => filtersOverlap(other, filter))
     let found: Connection | undefined
     for (const connection of connections) {
       const same = connection.integrationId === integration.id && connection.tenantId === integration.tenantId
       if (!same || connection.draining) continue
       if (connection.key !== key) connections.drain(connection)
-      else if (connection.role === role && connection.client?.closed !== true && fits(connection)) found ??= connection
+      else if (connection.role === role && connection.client?.closed !== true && isFree(connection))
+        found ??= connection
     }
-    if (!found) return open(integration, key, role)
-    found.leases++
+    if (found) found.leases++
+    found ??= open(integration, key, role)
+    if (filter !== undefined) found.filters.add(filter)
     return found
   }
 
@@ -215,9 +210,7 @@ export function createPool(deps: PoolDeps): Pool {
     },
 
     async collector(integration, filter, deadlineMs) {
-      const apart = ({ filters }: Connection) => ![...filters].some((other) => filtersOverlap(other, filter))
-      const connection = await lease(integration, 'collect', deadlineMs, apart)
-      connection.filters.add(filter)
+      const connection = await lease(integration, 'collect', deadlineMs, filter)
       const release = () => {
         connection.filters.delete(filter)
         connections.release(connection)
@@ -232,7 +225,11 @@ export function createPool(deps: PoolDeps): Pool {
     },
 
     async probe(integration, deadlineMs) {
-      const connection = open(integration, await keyNow(integration, deadlineMs), 'probe')
+      const connection = open(
+        integration,
+        keyOf(integration, await currentVersion(vault, integration, deadlineMs, clock)),
+        'probe',
+      )
       try {
         return await readyBy(connection, deadlineMs)
       } catch (err) {
@@ -268,7 +265,7 @@ export function createPool(deps: PoolDeps): Pool {
       connections.stop()
       const all = [...connections]
       for (const connection of all) connections.drain(connection)
-      const ends = all.map(({ ready }) =>
+      const ends: Promise<unknown>[] = all.map(({ ready }) =>
         ready.then(
           ({ client }) => client.ended,
           () => null, // it never logged in
@@ -276,6 +273,7 @@ export function createPool(deps: PoolDeps): Pool {
       )
       await withDeadline(Promise.all(ends), deadlineMs, clock)
       for (const { client } of connections) client?.destroy()
+      await withDeadline(Promise.all(ends), deadlineMs + GOODBYE_MS, clock)
     },
   }
 }

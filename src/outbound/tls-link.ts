@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { isIP, type Socket } from 'node:net'
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
@@ -20,6 +21,7 @@ export interface TlsTarget {
 
 function secureContext({ caCert, client, minVersion }: TlsTarget): SecureContext {
   try {
+    if (caCert !== undefined) new X509Certificate(caCert) // the context below ignores what is no certificate
     return createSecureContext({
       minVersion,
       ...(caCert !== undefined && { ca: caCert }),

@@ -5,7 +5,7 @@ export type Role = 'viewer' | 'editor' | 'admin' | 'owner'
 
 export interface ApiKeyInput {
   name: string
-  /** Defaults to `editor`. */
+  /** Defaults to `viewer`, the least. */
   role?: Role
   /** Fewer than the role has; all of the role's by default. */
   scopes?: string[]

@@ -53,10 +53,23 @@ export interface Integration extends Omit<IntegrationInput, 'policyId'> {
 }
 
 export interface ConnectionTest {
-  connected: boolean
+  connected: true
   latencyMs: number
+  /** Name, TCP, TLS and WebSocket together; then CONNECT until CONNACK. */
+  latency: { dialMs: number; connackMs: number }
+  protocolVersion: 4 | 5
+  /** What the broker granted with its CONNACK. */
+  limits: {
+    receiveMaximum: number
+    maximumPacketSize: number
+    maximumQos: 0 | 1 | 2
+    retainAvailable: boolean
+    wildcardSubscriptionAvailable: boolean
+    sharedSubscriptionAvailable: boolean
+  }
   posture: Posture
-  warning?: string
+  /** Says so where the link is not encrypted. */
+  warning: string | null
 }
 
 const PATH = '/api/v2/integrations'

@@ -95,6 +95,14 @@ export function createIssuerKeys(connection: Connection, provider: CryptoProvide
   let fetching: Promise<IssuerKeyMap> | undefined
 
   const open = (document: unknown) => openKeyDocument(provider, document, root, Math.floor(clock.now() / 1000))
+  /** What is kept serves until its own end. */
+  const reopen = (document: unknown) => {
+    try {
+      return open(document)
+    } catch (err) {
+      throw beforeSending(err)
+    }
+  }
   const mayTry = () => clock.monotonic() - triedAtMs >= FETCH_AT_MOST_EVERY_MS
 
   async function fetchKeys(): Promise<IssuerKeyMap> {
@@ -124,11 +132,11 @@ export function createIssuerKeys(connection: Connection, provider: CryptoProvide
       if (kept && clock.monotonic() - kept.freshAtMs < REFRESH_AFTER_MS) return kept.keys
       try {
         if (!kept || mayTry()) return await refresh(signal)
-        return open(kept.document)
+        return reopen(kept.document)
       } catch (err) {
         signal.throwIfAborted()
         if (!kept) throw beforeSending(err)
-        return open(kept.document) // what is kept serves until its own end
+        return reopen(kept.document)
       }
     },
 

@@ -85,6 +85,12 @@ function encodingOf(input: PublishInput): { message: unknown; encoding: 'utf8' |
   return { message, encoding: encoding ?? (typeof message === 'string' ? 'utf8' : 'json') }
 }
 
+function parseIdempotencyKey(key: string): string {
+  if (/^[A-Za-z0-9_:-]{1,255}$/.test(key)) return key
+  const message = 'idempotencyKey: must be 1 to 255 characters of A-Z, a-z, 0-9, "_", ":" and "-".'
+  throw new SealwireError('request.invalid', message, { outcome: 'rejected' })
+}
+
 function needReader(reader: Reader | undefined): Reader {
   if (reader) return reader
   const message =
@@ -102,7 +108,7 @@ export function createProxy(connection: Connection, reader: Reader | undefined) 
     dryRun?: true,
   ) {
     const ready = needReader(reader)
-    const idempotencyKey = options.idempotencyKey ?? newIdempotencyKey()
+    const idempotencyKey = parseIdempotencyKey(options.idempotencyKey ?? newIdempotencyKey())
     const headers = options.deadlineMs === undefined ? {} : { 'Request-Deadline-Ms': String(options.deadlineMs) }
     const { integrationId, ...payload } = 'message' in input ? { ...input, ...encodingOf(input) } : input
     const body = toWire({ integrationId, operation, payload, dryRun })

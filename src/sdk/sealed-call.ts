@@ -12,6 +12,9 @@ import type { IssuerKeys } from './issuer-keys.ts'
 import { SealwireError, UnprotectedError } from './sealwire-error.ts'
 import { type Answer, isRecord, outcomeOf, parseAnswer } from './wrapper.ts'
 
+/** Anybody can write a bare answer; more than this of one is in no error. */
+const MAX_CLAIM_LENGTH = 300
+
 /** A client that can open what is sealed to it. */
 export interface Reader {
   provider: CryptoProvider
@@ -35,7 +38,8 @@ function envelopeOf({ httpStatus, retryAfterS, json }: Exchanged): unknown {
   if (isRecord(envelope) && 'protected' in envelope) return envelope
   const answer = parseAnswer(json)
   const said = answer?.success === false ? answer : undefined
-  throw new UnprotectedError({ httpStatus, code: said?.code, message: said?.message }, retryAfterS)
+  const shorten = (text: string | undefined) => text?.slice(0, MAX_CLAIM_LENGTH)
+  throw new UnprotectedError({ httpStatus, code: shorten(said?.code), message: shorten(said?.message) }, retryAfterS)
 }
 
 /** Reads the plaintext of an answer whose envelope was opened. */

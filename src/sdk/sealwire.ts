@@ -11,6 +11,7 @@ import { createIssuerKeys } from './issuer-keys.ts'
 import { createProxy } from './proxy.ts'
 import { type Recipient, readerOf } from './recipient.ts'
 import { createRecipients } from './recipients.ts'
+import { SealwireError } from './sealwire-error.ts'
 import { createVault } from './vault.ts'
 
 /** The server may take 30 s to learn what became of a message, and then has to say so. */
@@ -36,6 +37,14 @@ export interface SealwireOptions {
   maxRetries?: number
 }
 
+/** A key that cannot stand in a header would fail with a message that shows it. */
+function parseApiKey(apiKey: string): Secret<string> {
+  if (/^[\x21-\x7e]{1,512}$/.test(apiKey)) return new Secret(apiKey)
+  throw new SealwireError('request.invalid', 'API key: not 1 to 512 printable ASCII characters.', {
+    outcome: 'rejected',
+  })
+}
+
 /**
  * A client of one Sealwire server.
  *
@@ -51,12 +60,12 @@ export class Sealwire {
   readonly apiKeys: ReturnType<typeof createApiKeys>
   readonly encryption: ReturnType<typeof createEncryption>
 
-  /** @throws {SealwireError} `request.invalid` for a base URL that is none */
+  /** @throws {SealwireError} `request.invalid` for a base URL or an API key that is none */
   constructor(options: SealwireOptions) {
     const { recipient, provider = nobleProvider, clock = systemCallClock, maxRetries = DEFAULT_RETRIES } = options
     const connection = createConnection({
       baseUrl: parseBaseUrl(options.baseUrl),
-      apiKey: options.apiKey === undefined ? undefined : new Secret(options.apiKey),
+      apiKey: options.apiKey === undefined ? undefined : parseApiKey(options.apiKey),
       fetch: options.fetch ?? globalThis.fetch.bind(globalThis),
       clock,
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,

@@ -1,4 +1,5 @@
 import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
+import { createAuditedChange } from '../audit/audited-change.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
@@ -9,7 +10,7 @@ import type { Db } from '../db/db.ts'
 import { isAddressEntry } from './address-list.ts'
 import { API_KEY_SECRET_BYTES, apiKeyDigest, formatApiKey, parseApiKey } from './api-key.ts'
 import { type ApiKey, findApiKey, insertApiKey, listApiKeys, markRevoked, type StoredApiKey } from './api-key-store.ts'
-import { createAuditedChange } from './audited-change.ts'
+import { assertDisplayName } from './display-name.ts'
 import { isRole, isScope, isWithinRole, type Principal, type Role, type Scope, scopesOf } from './principal.ts'
 
 export type { ApiKey } from './api-key-store.ts'
@@ -149,7 +150,7 @@ export function createApiKeys(deps: ApiKeysDeps): ApiKeys {
       if (!isWithinRole(role, principal.role)) {
         throw new AppError('auth.forbidden', `A key with the role ${principal.role} cannot make one with ${role}.`)
       }
-      if (!/^[^\p{Cc}\p{Cs}]{1,128}$/u.test(input.name)) throw invalid('name: must be 1 to 128 printable characters.')
+      assertDisplayName(input.name)
       const scopes = decideScopes(input, role, principal)
       const maker = await findApiKey(db, principal.tenantId, principal.keyId)
       if (!maker) throw notFound()

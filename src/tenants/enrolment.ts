@@ -1,11 +1,12 @@
 import type { Caller } from '../audit/audit.ts'
+import type { AuditedChange } from '../audit/audited-change.ts'
 import { type Bytes, equalBytes } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import { isUniqueViolation } from '../db/db.ts'
 import { assertAcceptableKemKey, enrolmentProof } from '../envelope/enrolment.ts'
 import { ML_KEM_SUITE } from '../envelope/suites.ts'
-import type { AuditedChange } from './audited-change.ts'
+import { assertDisplayName } from './display-name.ts'
 import type { Principal } from './principal.ts'
 import {
   type KnownRecipient,
@@ -56,8 +57,7 @@ const alreadyEnrolled = () =>
 
 function assertEnrolment({ suite, name }: Enrolment): void {
   if (suite !== ML_KEM_SUITE) throw new AppError('request.invalid', `suite: must be ${ML_KEM_SUITE}.`)
-  if (/^[^\p{Cc}\p{Cs}]{1,128}$/u.test(name)) return
-  throw new AppError('request.invalid', 'name: must be 1 to 128 printable characters.')
+  assertDisplayName(name)
 }
 
 /** The two steps by which a client's own key becomes the recipient of its API key. */

@@ -1,8 +1,8 @@
 import type { Caller } from '../audit/audit.ts'
+import { createAuditedChange } from '../audit/audited-change.ts'
 import { AppError } from '../core/errors.ts'
 import { createCache } from '../db/cache.ts'
 import type { ReaderRecipient } from '../envelope/open.ts'
-import { createAuditedChange } from './audited-change.ts'
 import { createEnrolment, type EnrolmentSteps } from './enrolment.ts'
 import type { Principal } from './principal.ts'
 import {

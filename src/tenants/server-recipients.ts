@@ -1,8 +1,8 @@
+import type { AuditedChange } from '../audit/audited-change.ts'
 import { wipe } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import { ML_KEM_SUITE } from '../envelope/suites.ts'
-import type { AuditedChange } from './audited-change.ts'
 import { type Recipient, type RecipientsDeps, recipientEvent } from './recipient.ts'
 import { findActive, insertRecipient, lockApiKey, wasEverClientHeld } from './recipient-store.ts'
 

@@ -1,11 +1,12 @@
 import type { Caller } from '../audit/audit.ts'
+import { createAuditedChange } from '../audit/audited-change.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import type { Secret } from '../core/secret.ts'
 import type { Queryable } from '../db/db.ts'
 import { insertApiKey } from './api-key-store.ts'
 import { type ApiKeysDeps, apiKeyEvent, makeApiKey } from './api-keys.ts'
-import { createAuditedChange } from './audited-change.ts'
+import { assertDisplayName } from './display-name.ts'
 import { scopesOf } from './principal.ts'
 
 export interface NewTenant {
@@ -19,7 +20,12 @@ export interface Tenants {
   create(input: { name: string; sandbox?: boolean }): Promise<NewTenant>
   /** Creates the first tenant of a database, and returns `undefined` when there is one already; one of two racing processes wins. */
   createFirst(input: { name: string }): Promise<NewTenant | undefined>
-  isEmpty(): Promise<boolean>
+}
+
+/** Reports whether any tenant is there. */
+export async function hasTenants(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query(`select 1 from tenants limit 1`)
+  return rows.length > 0
 }
 
 /** The KMS key that the operator set for a tenant; `null`: the deployment's. */
@@ -33,18 +39,11 @@ export async function tenantKmsKey(db: Queryable, tenantId: string): Promise<str
 
 /** Keeps the tenants. Creating one is for the operator of the host, who appears as `operator` on the audit log. */
 export function createTenants(deps: ApiKeysDeps): Tenants {
-  const { db, clock } = deps
+  const { clock } = deps
   const change = createAuditedChange(deps)
 
-  async function isEmpty(tx: Queryable = db): Promise<boolean> {
-    const { rows } = await tx.query(`select 1 from tenants limit 1`)
-    return rows.length === 0
-  }
-
   async function insert(tx: Queryable, name: string, sandbox: boolean) {
-    if (!/^[^\p{Cc}\p{Cs}]{1,128}$/u.test(name)) {
-      throw new AppError('request.invalid', 'name: must be 1 to 128 printable characters.')
-    }
+    assertDisplayName(name)
     const tenantId = newId('ten', clock.now())
     const grant = {
       name: 'owner',
@@ -72,8 +71,7 @@ export function createTenants(deps: ApiKeysDeps): Tenants {
     createFirst: ({ name }) =>
       change<NewTenant | undefined>(async (tx) => {
         await tx.query(`select pg_advisory_xact_lock(hashtext('sealwire/first-tenant'))`)
-        return (await isEmpty(tx)) ? insert(tx, name, false) : { result: undefined, events: [] }
+        return (await hasTenants(tx)) ? { result: undefined, events: [] } : insert(tx, name, false)
       }),
-    isEmpty: () => isEmpty(),
   }
 }

@@ -1,5 +1,7 @@
+import type { Caller } from '../audit/audit.ts'
 import { AppError } from '../core/errors.ts'
 import { newUuid } from '../core/ids.ts'
+import { assertDisplayName } from '../tenants/display-name.ts'
 import { isCredentialType } from './credential-types.ts'
 import type { StoredEntry, VaultEntry } from './entry-store.ts'
 import { type RecordContext, VALUES_SCHEMA } from './record.ts'
@@ -15,6 +17,10 @@ export interface NewEntry {
 }
 
 const DAY_MS = 86_400_000
+
+/** The one answer for what is missing, deleted, or another tenant's. */
+export const entryNotFound = () => new AppError('object.not_found', 'No such object.')
+
 /** What the record of an entry's current version is bound to. */
 export function contextOf(entry: Pick<StoredEntry, 'tenantId' | 'id' | 'version' | 'credentialType'>): RecordContext {
   const { tenantId, id: entryId, version, credentialType } = entry
@@ -24,6 +30,12 @@ export function contextOf(entry: Pick<StoredEntry, 'tenantId' | 'id' | 'version'
 /** When an entry of that life expires that was written at `nowMs`. */
 export function expiryOf(ttlDays: number | null, nowMs: number): Date | null {
   return ttlDays === null ? null : new Date(nowMs + ttlDays * DAY_MS)
+}
+
+/** The audit row of something that was done with the current version of an entry. */
+export function entryEvent(caller: Caller, { id, credentialType, version }: StoredEntry) {
+  const detail = { credential_type: credentialType, version }
+  return { ...caller, outcome: 'success' as const, object: { kind: 'vault_entry', id }, detail }
 }
 
 /** Leaves out what is not for callers. */
@@ -44,8 +56,7 @@ export function parseNewEntry(
   const { name = null, credentialType, ttlDays = null } = input
   const invalid = (message: string) => new AppError('request.invalid', message)
   if (!isCredentialType(credentialType)) throw invalid('credential_type: an unknown word.')
-  if (name !== null && !/^[^\p{Cc}\p{Cs}]{1,128}$/u.test(name))
-    throw invalid('name: must be 1 to 128 printable characters.')
+  if (name !== null) assertDisplayName(name)
   if (ttlDays !== null && !(Number.isInteger(ttlDays) && ttlDays >= 1 && ttlDays <= 365)) {
     throw invalid('ttl_days: must be an integer from 1 to 365.')
   }

@@ -101,11 +101,16 @@ export async function insertRecord(
   )
 }
 
-/** Destroys the wrapped shares of every version below `version`: nobody can open those records again. */
-export async function shredBelow(tx: Queryable, tenantId: string, id: string, version: number): Promise<void> {
+/** Destroys the wrapped shares of every version, or of those below one: nobody can open those records again. */
+export async function shredShares(
+  tx: Queryable,
+  tenantId: string,
+  id: string,
+  { below = null }: { below?: number | null } = {},
+): Promise<void> {
   await tx.query(
     `update vault_versions set wrapped_share = null
-     where tenant_id = $1 and entry_id = $2 and version < $3 and wrapped_share is not null`,
-    [tenantId, id, version],
+     where tenant_id = $1 and entry_id = $2 and ($3::integer is null or version < $3) and wrapped_share is not null`,
+    [tenantId, id, below],
   )
 }

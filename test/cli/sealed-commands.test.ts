@@ -195,13 +195,13 @@ describe('subscribe', () => {
     received_at: '2026-11-21T09:00:00.000Z',
   })
 
-  test('prints a line for each message, and says when there was more', async () => {
+  test('prints a line for each message, and says when it stopped at a bound', async () => {
     const messages = [received('a/1', '22.5'), received('a/2', 'two\nlines\u0007'), received('a/3', 'AP8=', 'base64')]
     stub.answerWith((request) => stub.sealed(request, success({ granted_qos: 0, messages, truncated: true })))
     assert.deepEqual(await runCli(['subscribe', 'int_1', '-t', 'a/#', '-n', '3', '-w', '100'], { env }), {
       code: 0,
       out: 'a/1 22.5\na/2 two\\nlines\\u{7}\na/3 base64:AP8=',
-      err: 'note: there was more than the bounds allow',
+      err: 'note: stopped at a bound; there may be more',
     })
     assert.deepEqual(bodyOf().payload, { topic: 'a/#', max_messages: 3, wait_ms: 100 })
   })

@@ -5,8 +5,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { ownDirectory } from '#src/db/data-owner.ts'
-import { ownIdentity } from '#src/db/process-identity.ts'
+import { identityOf, isRunning } from '#src/db/process-identity.ts'
 
 let folder: string
 const children: ChildProcess[] = []
@@ -65,7 +66,8 @@ test('of processes that find the same dead owner exactly one becomes the owner, 
   }
 })
 
-const { pid, started } = ownIdentity()
+const { pid } = process
+const started = identityOf(pid)?.started
 const since = '2026-11-21T12:00:00.000Z'
 const records = [
   { why: 'that very process', text: `${pid}\n${started}\n${since}\n`, free: false },
@@ -95,7 +97,7 @@ test('a folder that was given up can be owned again', () => {
   assert.throws(() => ownDirectory(folder), /belongs to process/)
 })
 
-test('an owner that ended and was not waited for by its parent owns nothing', async () => {
+test('an owner that runs no more owns nothing, and one that is only stopped still does', async () => {
   const { child, go } = await contender()
   assert.equal(await go(), 'owner')
   child.kill('SIGSTOP')
@@ -104,4 +106,17 @@ test('an owner that ended and was not waited for by its parent owns nothing', as
   child.kill('SIGKILL')
   await exit
   ownDirectory(folder)
+})
+
+test('a process that ended counts as gone although its parent never asked for its status', async () => {
+  const parent = spawn('/bin/sh', ['-c', 'sleep 60 >&2 & echo $!; exec sleep 60 >&2'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  children.push(parent)
+  const child = identityOf(Number(String((await once(parent.stdout, 'data'))[0])))
+  assert.ok(child)
+  assert.ok(isRunning(child))
+  process.kill(child.pid, 'SIGKILL')
+  for (const end = Date.now() + 10_000; isRunning(child); await setImmediate()) assert.ok(Date.now() < end)
+  process.kill(child.pid, 0) // its number is still taken
 })

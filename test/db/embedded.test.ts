@@ -16,10 +16,11 @@ import {
 import os from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterEach, beforeEach, test } from 'node:test'
+import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Embedded, startEmbedded } from '#src/db/embedded.ts'
+import { findBinaries, installBinaries } from '#src/db/embedded-binaries.ts'
 import { decidePlace } from '#src/db/embedded-place.ts'
 import { createDb } from '#src/db/pool.ts'
 import { processesIn } from '#src/db/process-identity.ts'
@@ -32,9 +33,18 @@ const NOBODY = 65_534
 let base: string
 let dataDir: string
 const cleanup: (() => unknown)[] = []
+/** The binaries, for tests that are not about copying them. */
+let seed: string
+before(() => {
+  seed = mkdtempSync(path.join(os.tmpdir(), 'sealwire-native-'))
+  installBinaries(findBinaries(), seed)
+})
+after(() => rmSync(seed, { recursive: true }))
 beforeEach(() => {
   base = mkdtempSync(path.join(os.tmpdir(), 'sealwire-own-')) // mode 0700
   dataDir = path.join(base, 'data')
+  mkdirSync(dataDir, { mode: 0o700 })
+  if (linux) execFileSync('cp', ['-Rl', path.join(seed, 'native'), dataDir])
 })
 afterEach(async () => {
   for (const end of cleanup.splice(0).reverse()) await end()
@@ -65,11 +75,19 @@ interface OwnerProcess {
 /** Starts another owner and returns what it said. */
 async function startOwner(folder = dataDir, options: SpawnOptions = {}): Promise<OwnerProcess> {
   const child = spawn(process.execPath, [OWNER, folder], { stdio: ['pipe', 'pipe', 'inherit'], ...options })
-  cleanup.push(() => kill(child))
+  cleanup.push(() => finish(child))
   assert.ok(child.stdout)
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
   const said = JSON.parse(line) as Embedded['connection'] & { refused?: string }
   return { child, connection: said, ...(said.refused !== undefined && { refused: said.refused }) }
+}
+
+/** Lets an owner stop its database and end. */
+async function finish(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = once(child, 'exit')
+  child.stdin?.end()
+  await exit
 }
 
 async function kill(child: ChildProcess): Promise<void> {
@@ -117,7 +135,7 @@ test('what was committed is there after stop and start, and stop leaves nothing 
   const first = await start()
   await ask(first.connection, 'create table t as select 42 as answer')
   await Promise.all([first.stop(), first.stop()])
-  assert.deepEqual(processesIn(dataFolder()), [])
+  assert.deepEqual(processesIn(dataFolder()) ?? [], [])
   assert.ok(!existsSync(first.connection.host))
   const second = await start()
   assert.deepEqual(await ask(second.connection, 'select answer from t'), [{ answer: 42 }])
@@ -131,6 +149,7 @@ test('blanks in the path and a path longer than a socket address are no matter',
 })
 
 test('the binaries are copied once, and those of other versions are removed', async () => {
+  rmSync(path.join(dataDir, 'native'), { recursive: true, force: true })
   const first = await start()
   const [version] = readdirSync(path.join(dataDir, 'native'))
   assert.ok(version)
@@ -143,36 +162,43 @@ test('the binaries are copied once, and those of other versions are removed', as
 })
 
 test('a first start that was interrupted is begun again', async () => {
-  mkdirSync(path.join(dataDir, 'postgres.draft', 'base'), { recursive: true })
-  writeFileSync(path.join(dataDir, 'postgres.draft', 'PG_VERSION'), '18\n')
+  for (const draft of ['postgres.draft-1', `postgres.draft-${process.pid}`]) {
+    mkdirSync(path.join(dataDir, draft, 'base'), { recursive: true })
+    writeFileSync(path.join(dataDir, draft, 'PG_VERSION'), '18\n')
+  }
+  mkdirSync(path.join(dataDir, 'native', '18.0.0.draft-1'), { recursive: true })
   const { connection } = await start()
   assert.equal((await ask(connection, 'select 1')).length, 1)
+  assert.deepEqual(readdirSync(dataDir).sort(), ['native', 'owner.1', 'postgres'])
+  assert.equal(readdirSync(path.join(dataDir, 'native')).length, 1)
 })
 
-test('PostgreSQL killed with -9 is started again at the same address, with everything that was committed', async () => {
-  const lines: string[] = []
-  const said = Promise.withResolvers<void>()
-  const { connection } = await start({
-    log: (line) => {
-      lines.push(line)
-      if (line.includes('starting it again')) said.resolve()
-    },
+for (const signal of ['SIGKILL', 'SIGINT'] as const) {
+  test(`PostgreSQL ended by ${signal} is started again at the same address, with everything that was committed`, async () => {
+    const lines: string[] = []
+    const said = Promise.withResolvers<void>()
+    const { connection } = await start({
+      log: (line) => {
+        lines.push(line)
+        if (line.includes('starting it again')) said.resolve()
+      },
+    })
+    await ask(connection, 'create table t as select 42 as answer')
+    const killed = postmaster()
+    process.kill(killed, signal)
+    await said.promise
+    await until(() => existsSync(path.join(dataFolder(), 'postmaster.pid')) && postmaster() !== killed)
+    const db = createDb(connection)
+    cleanup.push(() => db.close())
+    for (let answered = false; !answered; ) {
+      answered = await db.ping().then(
+        () => true,
+        () => false,
+      )
+    }
+    assert.deepEqual((await db.query('select answer from t')).rows, [{ answer: 42 }])
   })
-  await ask(connection, 'create table t as select 42 as answer')
-  const killed = postmaster()
-  process.kill(killed, 'SIGKILL')
-  await said.promise
-  await until(() => existsSync(path.join(dataFolder(), 'postmaster.pid')) && postmaster() !== killed)
-  const db = createDb(connection)
-  cleanup.push(() => db.close())
-  for (let answered = false; !answered; ) {
-    answered = await db.ping().then(
-      () => true,
-      () => false,
-    )
-  }
-  assert.deepEqual((await db.query('select answer from t')).rows, [{ answer: 42 }])
-})
+}
 
 test('kill -9 of the owner ends PostgreSQL and removes its socket folder; the next start has every commit', async () => {
   const { child, connection } = await startOwner()
@@ -203,6 +229,7 @@ test('a PostgreSQL that outlived owner and watchdog is stopped by the next start
 
   const { connection: next } = await start()
   assert.notEqual(postmaster(), orphan)
+  assert.ok(!existsSync(connection.host))
   assert.deepEqual(await ask(next, 'select answer from t'), [{ answer: 42 }])
 })
 
@@ -273,7 +300,7 @@ test('as root it runs below a folder of mode 0700, and every file stays with roo
 })
 
 test('not as root it runs as the account that starts it', { skip: !isRoot || !linux }, async () => {
-  chownSync(base, NOBODY, NOBODY)
+  for (const folder of [base, dataDir]) chownSync(folder, NOBODY, NOBODY)
   const { connection, refused } = await startOwner(dataDir, { uid: NOBODY, gid: NOBODY, cwd: '/' })
   assert.equal(refused, undefined)
   assert.equal(statSync(path.join(dataFolder(), 'PG_VERSION')).uid, NOBODY)

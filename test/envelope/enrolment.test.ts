@@ -6,7 +6,7 @@ import { nobleProvider } from '#src/crypto/noble.ts'
 import { opensslProvider as provider } from '#src/crypto-native/openssl.ts'
 import { enrolmentData, enrolmentProof, openEnrolment } from '#src/envelope/enrolment.ts'
 import type { ProtectedHeader } from '#src/envelope/header.ts'
-import type { Expectation } from '#src/envelope/open.ts'
+import type { Expectation, IssuerKey } from '#src/envelope/open.ts'
 import { type Forgery, forge, open } from './forge.ts'
 import { ANSWER, issuerMap, makeIssuer, makeParties, makeRecipient, NOW_S, seedOf } from './parties.ts'
 import { refusal } from './refusal.ts'
@@ -84,6 +84,23 @@ test('an enrolment is refused with another KEM key or for another suite', async 
   assert.throws(() => enrol(envelope, { name: 'two' }), refusal())
   assert.throws(() => enrol(envelope, { suite: 'X-Wing+AES-256-GCM+ML-DSA-65+HMAC-SHA-512' }), refusal())
   assert.equal(enrol(envelope).kemKeyId, 'kem_one')
+})
+
+test('an enrolment is refused with an issuer key that is revoked, of another use, or not of its time', async () => {
+  const envelope = await forge(parties, good)
+  const { published } = parties.issuer
+  const openWith = (key: Partial<IssuerKey>) => {
+    const expected = { rqh: RQH, nowS: NOW_S }
+    return openEnrolment(provider, envelope, reader.kem, sealing.suite, issuerMap({ ...published, ...key }), expected)
+  }
+  const bad: Partial<IssuerKey>[] = [
+    { state: 'revoked' },
+    { use: 'audit' },
+    { notBefore: NOW_S + 1 },
+    { notAfter: NOW_S - 1 },
+  ]
+  for (const key of bad) assert.throws(() => openWith(key), refusal())
+  assert.equal(openWith({ notBefore: NOW_S, notAfter: NOW_S }).tenantId, 'ten_one')
 })
 
 test('an enrolment never opens as an answer, not even for a reader that has its MAC key', async () => {

@@ -1,3 +1,4 @@
+import { assertKnownEvent } from '#src/audit/actions.ts'
 import type { Audit, AuditEvent, Caller } from '#src/audit/audit.ts'
 import { type Bytes, utf8 } from '#src/core/bytes.ts'
 import { systemClock } from '#src/core/clock.ts'
@@ -41,6 +42,7 @@ export function createMemoryAudit() {
   const broken = { failOn: '', hangOn: '' }
   const audit: Audit = {
     record(...events) {
+      events.forEach(assertKnownEvent)
       const has = (action: string) => events.some((event) => event.action === action)
       if (has(broken.hangOn)) return new Promise(() => {})
       if (has(broken.failOn))
@@ -163,4 +165,9 @@ export async function refusalOf(promise: Promise<unknown>): Promise<AppError> {
     throw err
   }
   throw new Error('it was not refused')
+}
+
+/** Lets the event loop turn until something has happened here that a peer saw first. */
+export async function until(happened: () => boolean): Promise<void> {
+  while (!happened()) await new Promise(setImmediate)
 }

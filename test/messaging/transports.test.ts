@@ -72,10 +72,19 @@ for (const transport of transports) {
       const texts = ['qos 0', 'qos 1', 'qos 2']
       const seen = texts.map(() => false)
       for (const [qos, text] of texts.entries()) {
-        const retained = await messaging.send(integration, { topic: `${topic}/${qos}`, text, qos: qos as 0 | 1 | 2, retain: true })
+        const retained = await messaging.send(integration, {
+          topic: `${topic}/${qos}`,
+          text,
+          qos: qos as 0 | 1 | 2,
+          retain: true,
+        })
         assert.equal(retained.outcome, qos === 0 ? 'sent' : 'acknowledged')
       }
-      const { messages, granted_qos: granted } = await messaging.gather(integration, { topic: `${topic}/+`, qos: 2, maxMessages: 3 })
+      const { messages, granted_qos: granted } = await messaging.gather(integration, {
+        topic: `${topic}/+`,
+        qos: 2,
+        maxMessages: 3,
+      })
       for (const { message, qos, retain } of messages) {
         assert.equal(message, texts[qos])
         assert.equal(retain, true)
@@ -115,14 +124,20 @@ for (const transport of secureTransports) {
     const values = valuesFor(transport)
     const wrong = await refused({ ...values, ca_cert: certificates.otherCa })
     assert.equal(wrong.code, 'broker.rejected')
-    assert.match(String(wrong.reason), /^(UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT_LOCALLY|SELF_SIGNED_CERT_IN_CHAIN)$/)
+    assert.match(
+      String(wrong.reason),
+      /^(UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT_LOCALLY|SELF_SIGNED_CERT_IN_CHAIN)$/,
+    )
     const { ca_cert: _, ...publicCas } = values
     assert.equal((await refused(publicCas)).code, 'broker.rejected')
     await accepted(values)
   })
 
   test(`${transport.kind}: an expired certificate is refused, a living one accepted`, async () => {
-    assert.deepEqual(await refused(valuesFor(transport, expired)), { code: 'broker.rejected', reason: 'CERT_HAS_EXPIRED' })
+    assert.deepEqual(await refused(valuesFor(transport, expired)), {
+      code: 'broker.rejected',
+      reason: 'CERT_HAS_EXPIRED',
+    })
     await accepted(valuesFor(transport))
   })
 
@@ -138,9 +153,9 @@ for (const transport of secureTransports) {
     const listener = createServer((socket) => {
       sockets.push(socket)
       socket.on('error', () => {})
-      socket.on('data', (chunk) => {
+      socket.on('data', (chunk: Buffer) => {
         chunks.push(chunk)
-        socket.write(Buffer.from([0x20, 0x02, 0x00, 0x00])) // a CONNACK, as a plaintext broker would send
+        socket.write(Buffer.from([0x20, 0x02, 0x00, 0x00, 0xd0, 0x00])) // as a plaintext broker would answer
       })
     }).listen(0, '127.0.0.1')
     await once(listener, 'listening')

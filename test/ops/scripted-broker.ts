@@ -22,32 +22,23 @@ export async function startScriptedBroker({ delivers }: { delivers: boolean }): 
     const send = (packet: Packet) => socket.write(mqttPacket.generate(packet, { protocolVersion }))
     const parser = mqttPacket.parser({ protocolVersion: 5 })
     parser.on('packet', (packet) => {
-      switch (packet.cmd) {
-        case 'connect':
-          protocolVersion = packet.protocolVersion ?? 5
-          send({ cmd: 'connack', returnCode: 0, reasonCode: 0, sessionPresent: false })
-          break
-        case 'publish':
-          retained.set(packet.topic, Buffer.from(packet.payload))
-          if (packet.qos === 1) send({ cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode: 0 })
-          break
-        case 'subscribe':
-          send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: packet.subscriptions.map(({ qos }) => qos) })
-          for (const { topic } of packet.subscriptions) {
-            const payload = retained.get(topic)
-            if (delivers && payload !== undefined)
-              send({ cmd: 'publish', topic, payload, qos: 0, retain: true, dup: false })
-          }
-          break
-        case 'unsubscribe':
-          send({ cmd: 'unsuback', messageId: packet.messageId ?? 0, granted: packet.unsubscriptions.map(() => 0) })
-          break
-        case 'pingreq':
-          send({ cmd: 'pingresp' })
-          break
-        default:
-          break
-      }
+      const { messageId = 0 } = packet
+      if (packet.cmd === 'connect') {
+        protocolVersion = packet.protocolVersion ?? 5
+        send({ cmd: 'connack', returnCode: 0, reasonCode: 0, sessionPresent: false })
+      } else if (packet.cmd === 'publish') {
+        retained.set(packet.topic, Buffer.from(packet.payload))
+        if (packet.qos === 1) send({ cmd: 'puback', messageId, reasonCode: 0 })
+      } else if (packet.cmd === 'subscribe') {
+        send({ cmd: 'suback', messageId, granted: packet.subscriptions.map(({ qos }) => qos) })
+        for (const { topic } of packet.subscriptions) {
+          const payload = retained.get(topic)
+          if (delivers && payload !== undefined)
+            send({ cmd: 'publish', topic, payload, qos: 0, retain: true, dup: false })
+        }
+      } else if (packet.cmd === 'unsubscribe') {
+        send({ cmd: 'unsuback', messageId, granted: packet.unsubscriptions.map(() => 0) })
+      } else if (packet.cmd === 'pingreq') send({ cmd: 'pingresp' })
     })
     socket.on('data', (data: Buffer) => parser.parse(data))
   }).listen(0, '127.0.0.1')

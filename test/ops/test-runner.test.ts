@@ -96,7 +96,8 @@ function runIn(text: string, extra: Record<string, string>) {
   fs.mkdirSync(path.join(clone, 'test/core'), { recursive: true })
   for (const name of ['arch', 'support']) fs.symlinkSync(path.join(root, 'test', name), path.join(clone, 'test', name))
   fs.writeFileSync(path.join(clone, 'test/core/one.test.ts'), text)
-  const env = { ...process.env, CI: '', SEALWIRE_TEST_SKIP: '', ...extra }
+  const own = { CI: '', SEALWIRE_TEST_SKIP: '', SEALWIRE_TEST_CHROMIUM: '', SEALWIRE_TEST_LEFT_OUT: '[]' }
+  const env = { ...process.env, ...own, ...extra }
   Reflect.deleteProperty(env, 'NODE_TEST_CONTEXT')
   const preserve = ['--preserve-symlinks', '--preserve-symlinks-main']
   const program = path.join(clone, 'scripts/test/test.ts')

@@ -4,8 +4,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { after, before, test } from 'node:test'
 import { systemClock } from '#src/core/clock.ts'
 import type { AppError } from '#src/core/errors.ts'
-import { createDial, type DialDeps, type DialTarget } from '#src/outbound/dial.ts'
 import { protocols } from '#src/outbound/destination.ts'
+import { createDial, type DialDeps, type DialTarget } from '#src/outbound/dial.ts'
 import { hosts, names } from './hosts.ts'
 
 const tls: DialTarget['tls'] = {
@@ -93,7 +93,12 @@ test('what is forbidden stays forbidden when the operator allows everything', as
 test('our own listeners are never dialled, in whatever way they are bound', async () => {
   const allow = ['127.0.0.0/8', '::1/128']
   const own = (listener: { address?: string; port: number }) => ({ allow, ownListeners: () => [listener] })
-  for (const listener of [{ port }, { port, address: '0.0.0.0' }, { port, address: '::' }, { port, address: '127.0.0.1' }]) {
+  for (const listener of [
+    { port },
+    { port, address: '0.0.0.0' },
+    { port, address: '::' },
+    { port, address: '127.0.0.1' },
+  ]) {
     assert.equal(await codeOf(dialled(own(listener), { hostname: '127.0.0.1' })), 'destination.not_allowed')
   }
   assert.equal(await codeOf(dialled(own({ port: port + 1 }), { hostname: '127.0.0.1' })), 'connected')
@@ -119,7 +124,10 @@ test('answers that are not allowed are left out, the others are tried in their o
 test('every refusal takes the same time, a literal and a name alike', async () => {
   const timeOf = async (hostname: string) => {
     const started = performance.now()
-    assert.equal(await codeOf(dialled({ resolve: () => Promise.resolve(['10.0.0.1']) }, { hostname })), 'destination.not_allowed')
+    assert.equal(
+      await codeOf(dialled({ resolve: () => Promise.resolve(['10.0.0.1']) }, { hostname })),
+      'destination.not_allowed',
+    )
     return performance.now() - started
   }
   for (const hostname of ['127.0.0.1', '169.254.169.254', 'name.example', '2130706433']) {
@@ -139,7 +147,9 @@ test('F1, F33: a closed port, a name without answer and a resolver that hangs ar
     dialled({ resolve: () => Promise.resolve([]) }, { hostname: 'empty.example' }),
     dialled({ resolve: () => new Promise(() => {}) }, { hostname: 'slow.example' }, 100),
   ])
-  const texts = failures.map((failure) => failure.status === 'rejected' && `${failure.reason.code} ${failure.reason.message}`)
+  const texts = failures.map(
+    (failure) => failure.status === 'rejected' && `${failure.reason.code} ${failure.reason.message}`,
+  )
   assert.deepEqual(texts, Array(4).fill('broker.unreachable The broker could not be reached.'))
 })
 

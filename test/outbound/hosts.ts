@@ -88,6 +88,10 @@ export const names: readonly { host: string; answers: readonly string[]; why: st
   { host: 'localhost.localdomain', answers: ['127.0.0.1'], why: 'loopback' },
   { host: '127.0.0.1.nip.io', answers: ['127.0.0.1'], why: 'a public name of loopback' },
   { host: 'xn--broker-9ta.example', answers: ['10.1.2.3'], why: 'private' },
-  { host: 'mixed.example', answers: ['93.184.215.14', '169.254.169.254'], why: 'one forbidden answer refuses the name' },
+  {
+    host: 'mixed.example',
+    answers: ['93.184.215.14', '169.254.169.254'],
+    why: 'one forbidden answer refuses the name',
+  },
   { host: 'mapped.example', answers: ['::ffff:93.184.215.14'], why: 'mapped' },
 ]

@@ -269,3 +269,13 @@ test('without an API key a call is refused here; without a recipient a proxy cal
   assert.deepEqual([error.code, error.outcome, stub.seen.length], ['recipient.required', 'rejected', 0])
   assert.match(error.message, /sealwire recipients enroll/)
 })
+
+test('an API key or an idempotency key that cannot stand in a header is refused here, and not shown', async () => {
+  const isRefused = (err: Error & { code?: string }) => err.code === 'request.invalid' && !err.message.includes('qs_')
+  assert.throws(() => new Sealwire({ baseUrl: stub.url, apiKey: 'qs_test\nkey' }), isRefused)
+  const { url, recipient } = stub
+  const sdk = new Sealwire({ baseUrl: url, apiKey: 'qs_test_key', recipient })
+  const input = { integrationId: 'int_1', message: 'x' }
+  assert.equal((await failureOf(sdk.proxy.publish(input, { idempotencyKey: 'a b' }))).code, 'request.invalid')
+  assert.equal(stub.seen.length, 0)
+})

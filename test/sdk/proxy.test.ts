@@ -273,4 +273,20 @@ describe('the pinned root', () => {
     stub.answerKeysWith(() => stub.documentOf([stub.publishedKey()], undefined, nowS - 5))
     assert.equal((await sdk.proxy.publish(INPUT)).result.outcome, 'acknowledged')
   })
+
+  test('a document that cannot be renewed serves until its own end, and then nothing is sent', async () => {
+    let nowMs = Date.now()
+    let elapsedMs = 0
+    const clock = { ...impatientClock(), monotonic: () => elapsedMs, now: () => nowMs }
+    const sdk = client({ clock, maxRetries: 0 })
+    await sdk.proxy.publish(INPUT)
+    stub.answerKeysWith(() => 'break the connection')
+
+    elapsedMs = 301_000
+    assert.equal((await sdk.proxy.publish(INPUT)).result.outcome, 'acknowledged')
+    elapsedMs = 602_000
+    nowMs += 2 * 86_400_000
+    const error = await failureOf(sdk.proxy.publish(INPUT))
+    assert.deepEqual([error.code, error.outcome, stub.seen.length], ['envelope.issuer_unknown', 'rejected', 2])
+  })
 })

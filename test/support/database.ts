@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { after } from 'node:test'
+import pg from 'pg'
 import { Secret } from '#src/core/secret.ts'
 import type { Db } from '#src/db/db.ts'
 import { startEmbedded } from '#src/db/embedded.ts'
 import { migrate } from '#src/db/migrate.ts'
-import { type ConnectionOptions, createDb } from '#src/db/pool.ts'
+import { type ConnectionOptions, clientConfig, createDb } from '#src/db/pool.ts'
 
 export interface TestDatabase {
   db: Db & { ping(): Promise<void> }
@@ -17,10 +18,17 @@ export interface TestDatabase {
 }
 
 const ends: (() => Promise<void>)[] = []
+let inUse = 0
 let over = false
+
+/** Ends the server after the last database: a test file's own hooks run after this file's, and still need it. */
+async function endWhenUnused(): Promise<void> {
+  if (!over || inUse > 0) return
+  for (const end of ends.splice(0).reverse()) await end()
+}
 after(async () => {
   over = true
-  for (const end of ends.reverse()) await end()
+  await endWhenUnused()
 })
 
 /** Connection to the same server, but to another database. */
@@ -48,19 +56,20 @@ async function findServer(): Promise<ConnectionOptions> {
   return own.connection
 }
 
-let server: Promise<{ connection: ConnectionOptions; admin: Db; template: string }> | undefined
+let server: ReturnType<typeof prepare> | undefined
 let made = 0
 
 /** Starts, or finds, the server of this test process and makes a migrated database to copy from. */
 async function prepare() {
   const connection = await findServer()
-  const admin = createDb({ ...connection, max: 1 })
+  const admin = new pg.Client(clientConfig(connection)) // unlike a pool, with all the time that it needs
+  await admin.connect()
   const template = `sealwire_test_${process.pid}_${Date.now().toString(36)}`
   await admin.query(`create database ${template}`)
   await migrate(inDatabase(connection, template))
   ends.push(async () => {
     await admin.query(`drop database if exists ${template} with (force)`)
-    await admin.close()
+    await admin.end()
   })
   return { connection, admin, template }
 }
@@ -71,6 +80,7 @@ async function prepare() {
  */
 export async function testDatabase(): Promise<TestDatabase> {
   server ??= prepare()
+  inUse++
   const { connection, admin, template } = await server
   const name = `${template}_${++made}`
   await admin.query(`create database ${name} template ${template}`)
@@ -82,8 +92,9 @@ export async function testDatabase(): Promise<TestDatabase> {
     url: urlOf(own),
     async drop() {
       await db.close()
-      if (over) return // this file's hooks may run after the server has gone, and its databases with it
       await admin.query(`drop database if exists ${name} with (force)`)
+      inUse--
+      await endWhenUnused()
     },
   }
 }

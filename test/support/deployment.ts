@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { assertKnownEvent } from '#src/audit/actions.ts'
 import type { Audit, AuditEvent, Caller } from '#src/audit/audit.ts'
 import type { Clock } from '#src/core/clock.ts'
 import { AppError } from '#src/core/errors.ts'
@@ -35,13 +36,14 @@ export function testClock(startMs = Date.parse('2026-11-21T09:00:00.000Z')): Clo
   }
 }
 
-/** An audit log in memory that can be made to fail. */
+/** An audit log in memory that takes only what the real one takes, and can be made to fail. */
 export function memoryAudit(): Audit & { events: AuditEvent[]; failing: boolean } {
   const audit = {
     events: [] as AuditEvent[],
     failing: false,
     async record(...events: readonly AuditEvent[]) {
       if (audit.failing) throw new AppError('audit.unavailable', 'The audit log is not available.')
+      for (const event of events) assertKnownEvent(event)
       audit.events.push(...events)
     },
   }
@@ -159,6 +161,7 @@ export async function testDeployment({ provider = opensslProvider }: { provider?
     replica: () => {
       const own = { ...deps, feed: localFeed(), tenantKeys: createTenantKeys(deps) }
       return {
+        feed: own.feed,
         recipients: createRecipients(own),
         vault: createVault({ ...own, usersOf }),
         authenticate: createAuthenticate(own),

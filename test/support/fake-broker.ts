@@ -82,7 +82,7 @@ export async function startFakeBroker(options: FakeBrokerOptions = {}): Promise<
     })
     decoder.on('error', () => socket.destroy())
     socket.on('error', () => {}) // a reset is one of the things that are tested
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       bytes.push(chunk)
       decoder.parse(chunk)
     })

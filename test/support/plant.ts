@@ -67,8 +67,8 @@ export async function startPlant({
     integrate,
     sealCredential,
     async close() {
-      await api.close()
-      await broker.stop()
+      const ended = await Promise.allSettled([api.close(), broker.stop()])
+      for (const one of ended) if (one.status === 'rejected') throw one.reason
     },
   }
 }

@@ -13,13 +13,13 @@ interface Options extends ServerOptions {
 
 const EXAMPLE = `
 Example:
-  $ KEY=$(sealwire api-keys create line-4 --scope proxy:publish --scope recipients:enroll)`
+  $ KEY=$(sealwire api-keys create line-4 --role editor --scope proxy:publish --scope recipients:enroll)`
 
 /** `sealwire api-keys create NAME` prints a new API key, once. */
 export function addApiKeysCreate(apiKeys: Command, io: Io): void {
   addServerOptions(apiKeys.command('create <name>'))
     .description('make an API key; it can do no more than the key that makes it')
-    .addOption(new Option('--role <role>', 'default editor').choices(['viewer', 'editor', 'admin', 'owner']))
+    .addOption(new Option('--role <role>', 'default viewer, the least').choices(['viewer', 'editor', 'admin', 'owner']))
     .option('--scope <scope...>', 'narrow what the role may do')
     .option('--expires-at <time>', 'RFC 3339, for example 2027-01-31T00:00:00Z')
     .option('--allow-address <cidr...>', 'addresses that may use the key')

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { parseStrictJson } from '../../core/strict-json.ts'
 import { Sealwire } from '../../sdk/index.ts'
-import { addRecipientOption, findRecipient, type RecipientOption } from '../connect.ts'
+import { addRecipientOption, findRecipient, namedServer, type RecipientOption } from '../connect.ts'
 import { type Io, MisuseError, printable } from '../io.ts'
 
 interface Options extends RecipientOption {
@@ -48,12 +48,15 @@ function envelopeIn(text: string): unknown {
 export function addEnvelopeOpen(envelopes: Command, io: Io): void {
   addRecipientOption(envelopes.command('open <file>'))
     .description('verify and open an answer from a file, or from standard input with -; needs no API key')
-    .option('--base-url <url>', 'where the verification keys are; default that of the recipient file')
+    .option(
+      '--base-url <url>',
+      'where the verification keys are; default SEALWIRE_URL, else that of the recipient file',
+    )
     .option('--json', 'print JSON, with the header')
     .addHelpText('after', EXAMPLES)
     .action(async (file: string, options: Options) => {
       const recipient = await findRecipient(io, options)
-      const client = new Sealwire({ baseUrl: options.baseUrl ?? recipient.baseUrl, recipient })
+      const client = new Sealwire({ baseUrl: namedServer(io, options) ?? recipient.baseUrl, recipient })
       const envelope = envelopeIn(await readText(io, file))
       const { answer, header } = await client.encryption.decrypt(envelope, { signal: io.signal })
       io.out(options.json ? JSON.stringify({ answer, header }) : JSON.stringify(answer, null, 2))

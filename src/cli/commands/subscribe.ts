@@ -55,6 +55,6 @@ export function addSubscribe(program: Command, io: Io): void {
       const { result, envelope } = await client.proxy.subscribe(input, { signal: io.signal })
       if (json) io.out(JSON.stringify({ result, envelope }))
       else for (const message of result.messages) io.out(lineOf(message))
-      if (result.truncated) io.err('note: there was more than the bounds allow')
+      if (result.truncated) io.err('note: stopped at a bound; there may be more')
     })
 }

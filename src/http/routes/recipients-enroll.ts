@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { fromBase64, toBase64 } from '../../core/base64.ts'
+import { enrolmentData } from '../../envelope/enrolment.ts'
 import { ML_KEM_SUITE } from '../../envelope/suites.ts'
 import { defineOperation } from '../operation.ts'
 import { base64Bytes, displayName, recipientId } from '../schemas.ts'
@@ -43,12 +44,7 @@ export const recipientsEnroll = defineOperation({
       suite: body.suite,
       name: body.name,
     })
-    const data = {
-      recipient_id: recipient.recipientId,
-      kem_key_id: recipient.kemKeyId,
-      mac_key_id: recipient.macKeyId,
-      mac_key: toBase64(macKey),
-    }
+    const data = enrolmentData(recipient, macKey)
     return { data, recipient, subject: recipient.recipientId, keep: false }
   },
 })

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { configNames, parseConfig } from '#src/config/config.ts'
+import { median, renderMarkdown, replaceBetweenMarkers } from '../../scripts/bench/report.ts'
+
+const read = (file: string) => fs.readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8')
+const readme = read('README.md')
+
+test('the README lists every variable of the configuration and no other', () => {
+  const [, table = ''] = /^## Configuration\n([\s\S]*?)^## /m.exec(readme) ?? []
+  const rows = [...table.matchAll(/^\| (`[A-Z][^|]*) \|/gm)].map(([, names = '']) => names)
+  const listed = rows.flatMap((names) => [...names.matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name))
+  assert.ok(listed.length > 15)
+  assert.deepEqual(new Set(listed), new Set(configNames))
+})
+
+test('the defaults that the README gives are those of the code', () => {
+  const config = parseConfig({})
+  const cases: readonly [name: string, value: string][] = [
+    ['`HOST`, `PORT`', `${config.HOST}, ${config.PORT}`],
+    ['`DATA_DIR`', `\`${config.DATA_DIR}\``],
+    ['`KMS_PROVIDER`', `\`${config.KMS_PROVIDER}\``],
+    ['`CRYPTO_PROVIDER`', `\`${config.CRYPTO_PROVIDER}\``],
+    ['`SIGNER_QUEUE_MAX`', String(config.SIGNER_QUEUE_MAX)],
+    ['`POOL_MAX_CONNECTIONS`, `POOL_IDLE_MS`', `${config.POOL_MAX_CONNECTIONS}, ${config.POOL_IDLE_MS}`],
+    ['`BROKER_CONNECT_TIMEOUT_MS`', String(config.BROKER_CONNECT_TIMEOUT_MS)],
+  ]
+  for (const [names, value] of cases) assert.ok(readme.includes(`| ${names} | ${value} |`), `${names}: ${value}`)
+})
+
+test('every npm script that the README names exists', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  const named = [...readme.matchAll(/npm (?:run )?([a-z:]+)/g)]
+    .map(([, name = '']) => name)
+    .filter((name) => !['ci', 'and'].includes(name))
+  assert.ok(named.length > 6)
+  assert.deepEqual(
+    named.filter((name) => scripts[name] === undefined),
+    [],
+  )
+})
+
+test('figures go between the markers of a text and nowhere else', () => {
+  const text = 'before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n'
+  const once = replaceBetweenMarkers(text, 'new')
+  assert.equal(once, 'before\n<!-- bench:start -->\nnew\n<!-- bench:end -->\nafter\n')
+  assert.equal(replaceBetweenMarkers(once, 'new'), once)
+  assert.throws(() => replaceBetweenMarkers('no markers', 'new'), /bench:start/)
+  assert.notEqual(replaceBetweenMarkers(readme, 'new'), readme)
+})
+
+test('the median is the middle of an odd number of values and the mean of the middle two of an even one', () => {
+  assert.equal(median([9, 1, 5]), 5)
+  assert.equal(median([1, 9, 5, 7]), 6)
+  assert.throws(() => median([]), RangeError)
+})
+
+test('the figures name machine, day, rounds and every peer', () => {
+  const rate = { sequentialPerS: 1234.5, concurrentPerS: 6600.4, concurrentP99Ms: 20.2 }
+  const text = renderMarkdown({
+    date: '2026-01-02T03:04:05Z',
+    machine: 'a machine',
+    broker: 'Mosquitto',
+    rounds: 5,
+    connections: 64,
+    startMs: 321.4,
+    firstStartMs: 999,
+    serverMiB: 100,
+    postgresMiB: null,
+    rates: [
+      { peer: 'one', ...rate },
+      { peer: 'other', ...rate },
+    ],
+  })
+  for (const part of ['2026-01-02', 'a machine', '5 rounds', '| one | 1,235 | 6,600 | 20 ms |', '| other |', '321 ms'])
+    assert.ok(text.includes(part), part)
+})

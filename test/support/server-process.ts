@@ -1,0 +1,45 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+
+export interface ServerProcess {
+  url: string
+  child: ChildProcess
+}
+
+/** Environment of a server process: nothing of this one but the PATH. */
+function environment(env: Record<string, string>): Record<string, string> {
+  return { PATH: process.env['PATH'] ?? '', PORT: '0', OUTBOUND_ALLOW: '127.0.0.0/8', LOG_FORMAT: 'json', ...env }
+}
+
+/** Starts the server as operators run it, in a process that can be killed, and resolves when it listens. */
+export async function startServerProcess(env: Record<string, string>): Promise<ServerProcess> {
+  const child = spawn(process.execPath, ['src/main.ts'], {
+    env: environment(env),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+    const { msg, url } = JSON.parse(line) as { msg: string; url?: string }
+    if (msg !== 'listening' || url === undefined) continue
+    child.stdout?.resume()
+    return { url, child }
+  }
+  throw new Error('the server ended before it listened')
+}
+
+/** Starts a server that is meant to refuse, and returns its exit code and everything that it said. */
+export async function runToExit(
+  env: Record<string, string>,
+): Promise<{ code: number | null; said: string; ms: number }> {
+  const started = performance.now()
+  const child = spawn(process.execPath, ['src/main.ts'], { env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk
+    if (said.includes('"listening"')) child.kill('SIGKILL') // it should have refused
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    said += chunk
+  })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, said, ms: performance.now() - started }
+}

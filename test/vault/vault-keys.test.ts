@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, describe, test } from 'node:test'
+import { toHex } from '#src/core/hex.ts'
+import { nobleProvider } from '#src/crypto/noble.ts'
+import { createTenantKeys } from '#src/keys/tenant-keys.ts'
+import { digestRecord } from '#src/vault/record.ts'
+import { findCurrentRecord } from '#src/vault/record-store.ts'
+import { createVault, type NewEntry } from '#src/vault/vault.ts'
+import { localFeed, type TestDeployment, testDeployment } from '#test/support/deployment.ts'
+
+const values = { hostname: 'broker.example', port: 8883, username: 'sealwire', password: 'correct horse' }
+const unknownId = '019aa0c8-6f00-7c3e-9a51-2f3d5c7b9e10'
+
+describe('vault, its key wrapper and its audit rows', () => {
+  let deployment: TestDeployment
+  let owner: Awaited<ReturnType<TestDeployment['tenant']>>
+  before(async () => {
+    deployment = await testDeployment()
+  })
+  beforeEach(async () => {
+    owner = await deployment.tenant()
+  })
+  after(() => deployment.drop())
+
+  const seal = (input: Partial<NewEntry> = {}) =>
+    deployment.vault.seal(owner.caller, { credentialType: 'custom_kv', values, ...input })
+  const tenantId = () => owner.principal.tenantId
+  const eventsOf = (id: string) => deployment.audit.events.filter((event) => event.object?.id === id)
+
+  describe('key wrapper', () => {
+    test('every request for a share names tenant, entry and version', async () => {
+      deployment.wrapper.calls.length = 0
+      const { id } = await seal()
+      await deployment.vault.open(tenantId(), id)
+      const shares = deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share')
+      assert.deepEqual(
+        shares.map(({ method }) => method),
+        ['wrap', 'unwrap'],
+      )
+      for (const { context } of shares) {
+        assert.deepEqual(context, { tenant_id: tenantId(), entry_id: id, version: '1', purpose: 'vault-share' })
+      }
+    })
+
+    test('a share is asked for once: by sixteen connections that open at the same time, and for five minutes', async () => {
+      const { id } = await seal()
+      deployment.wrapper.calls.length = 0
+      const opened = await Promise.all(Array.from({ length: 16 }, () => deployment.vault.open(tenantId(), id)))
+      for (const one of opened) assert.deepEqual(one.values, values)
+      const asked = () => deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share').length
+      assert.equal(asked(), 1)
+      deployment.clock.advance(299_999)
+      await deployment.vault.open(tenantId(), id)
+      assert.equal(asked(), 1)
+      deployment.clock.advance(2)
+      await deployment.vault.open(tenantId(), id)
+      assert.equal(asked(), 2)
+    })
+
+    test('with the key wrapper away nothing opens, and afterwards all does', async () => {
+      const { id } = await seal()
+      const vault = createVault({
+        ...deployment,
+        feed: localFeed(),
+        tenantKeys: createTenantKeys(deployment),
+        usersOf: async () => [],
+      })
+      deployment.wrapper.down = true
+      await assert.rejects(vault.open(tenantId(), id), { code: 'kms.unavailable' })
+      await assert.rejects(seal(), { code: 'kms.unavailable' })
+      deployment.wrapper.down = false
+      assert.deepEqual((await vault.open(tenantId(), id)).values, values)
+      assert.equal((await vault.list(tenantId())).length, 1)
+    })
+
+    test('a change of the entry, or a lost change feed, wipes what is kept', async () => {
+      const { id } = await seal()
+      const asked = () => deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share').length
+      for (const key of [`${tenantId()}/${id}`, undefined]) {
+        await deployment.vault.open(tenantId(), id)
+        const before = asked()
+        deployment.feed.send('vault', `${tenantId()}/${unknownId}`)
+        await deployment.vault.open(tenantId(), id)
+        assert.equal(asked(), before)
+        deployment.feed.send('vault', key)
+        await deployment.vault.open(tenantId(), id)
+        assert.equal(asked(), before + 1)
+      }
+    })
+
+    test('what one provider sealed the other opens', async () => {
+      const { id } = await seal()
+      const other = { ...deployment, provider: nobleProvider, feed: localFeed(), usersOf: async () => [] }
+      const vault = createVault({ ...other, tenantKeys: createTenantKeys(other) })
+      assert.deepEqual((await vault.open(tenantId(), id)).values, values)
+      await vault.rotate(owner.caller, id)
+      assert.deepEqual((await deployment.vault.open(tenantId(), id)).values, values)
+    })
+  })
+
+  describe('audit', () => {
+    test('each write is on record with the SHA-384 of the record as it is stored', async () => {
+      const { id } = await seal({ name: 'plant broker', ttlDays: 90 })
+      const digest = async () => {
+        const found = await findCurrentRecord(deployment.db, tenantId(), id, new Date(deployment.clock.now()))
+        assert.ok(found?.record.wrappedShare)
+        const { entry, record } = found
+        const context = {
+          tenantId: tenantId(),
+          entryId: id,
+          version: entry.version,
+          credentialType: entry.credentialType,
+          schema: record.schema,
+          custody: record.custody,
+        }
+        return toHex(digestRecord(deployment.provider, context, { ...record, wrappedShare: found.record.wrappedShare }))
+      }
+      const first = await digest()
+      await deployment.vault.rotate(owner.caller, id, values)
+      const second = await digest()
+      await deployment.vault.rotate(owner.caller, id)
+      await deployment.vault.unseal(owner.caller, id)
+      await deployment.vault.remove(owner.caller, id)
+      const seen = eventsOf(id)
+      assert.deepEqual(
+        seen.map(({ action, outcome, detail }) => [action, outcome, detail?.['version']]),
+        [
+          ['vault.seal', 'success', 1],
+          ['vault.rotate', 'success', 2],
+          ['vault.rotate', 'success', 3],
+          ['vault.unseal', 'success', 3],
+          ['vault.delete', 'success', 3],
+        ],
+      )
+      assert.equal(seen[0]?.detail?.['record_sha384'], first)
+      assert.equal(seen[1]?.detail?.['record_sha384'], second)
+      assert.equal(first.length, 96)
+      assert.deepEqual(
+        seen.map(({ detail }) => detail?.['new_values']),
+        [undefined, true, false, undefined, undefined],
+      )
+      for (const event of seen)
+        assert.deepEqual(
+          [event.tenantId, event.actor.id, event.requestId],
+          [tenantId(), owner.principal.keyId, 'req_test'],
+        )
+    })
+
+    test('without the record nothing changes and nothing is told', async () => {
+      const { id } = await seal()
+      deployment.audit.failing = true
+      const unavailable = { code: 'audit.unavailable' }
+      await assert.rejects(seal(), unavailable)
+      await assert.rejects(deployment.vault.unseal(owner.caller, id), unavailable)
+      await assert.rejects(deployment.vault.rotate(owner.caller, id, { password: 'new' }), unavailable)
+      await assert.rejects(deployment.vault.remove(owner.caller, id), unavailable)
+      deployment.audit.failing = false
+      assert.equal((await deployment.vault.list(tenantId())).length, 1)
+      assert.equal((await deployment.vault.get(tenantId(), id)).lastAccessedAt, null)
+      assert.deepEqual(await deployment.vault.unseal(owner.caller, id), {
+        version: 1,
+        credentialType: 'custom_kv',
+        values,
+      })
+      assert.equal((await deployment.vault.get(tenantId(), id)).lastAccessedAt?.getTime(), deployment.clock.now())
+    })
+  })
+})
