@@ -1,3 +1,4 @@
+import { createAuditReader } from './audit/reader.ts'
 import { createRefusalSummary } from './audit/refusal-summary.ts'
 import { sweepOrphanedIntents } from './audit/sweeper.ts'
 import type { Config } from './config/config.ts'
@@ -110,10 +111,11 @@ export async function createServices(
   stack.defer(() => clearInterval(sweeper))
   void sweep()
 
+  const authenticate = createAuthenticate({ db, feed, pepper: keys.pepper, clock })
   const resources = stack.move()
   return {
-    authenticate: createAuthenticate({ db, feed, pepper: keys.pepper, clock }),
-    apiKeys: createApiKeys({ db, feed, pepper: keys.pepper, provider, audit, clock }),
+    authenticate,
+    apiKeys: createApiKeys({ db, feed, pepper: keys.pepper, provider, audit, clock, forget: authenticate.forget }),
     recipients: createRecipients({ db, feed, tenantKeys, provider, audit, clock }),
     vault,
     integrations,
@@ -123,6 +125,7 @@ export async function createServices(
     postureOf: (integration) => pool.postureOf(integration),
     idempotency,
     audit,
+    auditReader: createAuditReader({ db, provider, headKey: keys.auditHead }),
     countRefusal: (address) => refusals.count(address),
     signer,
     provider,

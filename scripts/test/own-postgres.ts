@@ -5,7 +5,7 @@ import { startEmbedded } from '#src/db/embedded.ts'
 
 /** Starts our own PostgreSQL with its data in a folder of its own; `stop` removes it. The URL leads to a Unix socket. */
 export async function startOwnPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
-  const folder = await fs.mkdtemp(path.join(tmpdir(), 'sealwire-own-postgres-'))
+  const folder = await fs.mkdtemp(path.join('/dev/shm', 'sealwire-own-postgres-'))
   const { connection, stop } = await startEmbedded({ dataDir: folder })
   const { host, port, user, database } = connection
   return {

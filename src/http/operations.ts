@@ -2,6 +2,9 @@ import type { Operation } from './operation.ts'
 import { apiKeysCreate } from './routes/api-keys-create.ts'
 import { apiKeysList } from './routes/api-keys-list.ts'
 import { apiKeysRevoke } from './routes/api-keys-revoke.ts'
+import { auditGet } from './routes/audit-get.ts'
+import { auditList } from './routes/audit-list.ts'
+import { auditVerify } from './routes/audit-verify.ts'
 import { encryptionDecrypt } from './routes/encryption-decrypt.ts'
 import { integrationsCreate } from './routes/integrations-create.ts'
 import { integrationsDelete } from './routes/integrations-delete.ts'
@@ -46,4 +49,7 @@ export const operations: readonly Operation[] = [
   apiKeysCreate,
   apiKeysList,
   apiKeysRevoke,
+  auditList,
+  auditGet,
+  auditVerify,
 ]

@@ -24,6 +24,15 @@ export interface Page<Item> {
 
 type ListRequest = OperationRequest<unknown, z.output<typeof pageQuery>, unknown>
 
+/** The query without `cursor`, `name=value` pairs sorted by name. */
+function canonicalQuery({ cursor: _cursor, ...query }: z.output<typeof pageQuery>): string {
+  const pairs = Object.entries(query).filter(([, value]) => value !== undefined)
+  return pairs
+    .map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`)
+    .sort()
+    .join('&')
+}
+
 /** Reads one page of a list and renders it, with a cursor that only this caller can use for this query. */
 export async function answerPage<Item, Wire>(
   { keys, clock }: Pick<Services, 'keys' | 'clock'>,
@@ -36,7 +45,7 @@ export async function answerPage<Item, Wire>(
     tenantId: caller.tenantId,
     keyId: principal.keyId,
     operation,
-    query: `limit=${query.limit}`,
+    query: canonicalQuery(query),
   }
   const nowS = Math.floor(clock.now() / 1000)
   const after = query.cursor === undefined ? undefined : readCursor(keys.cursor.mac, scope, query.cursor, nowS)

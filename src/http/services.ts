@@ -1,4 +1,5 @@
 import type { Audit } from '../audit/audit.ts'
+import type { AuditReader } from '../audit/reader.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
@@ -38,6 +39,7 @@ export interface Services {
   postureOf: (integration: Integration) => Posture | null
   idempotency: Idempotency
   audit: Audit
+  auditReader: AuditReader
   /** Counts a refusal before authentication, for one audit row a source and minute. */
   countRefusal: (address: string) => void
   signer: Signer

@@ -68,10 +68,13 @@ function connackOf(client: MqttClient, { link, protocolVersion }: ConnectOptions
 
 /** Reports whether the packet is as long as its header says (OASIS MQTT 5.0 §2.1.4). */
 function isWhole(packet: Uint8Array): boolean {
-  let [length, headerBytes] = [0, 1]
-  do length += ((packet[headerBytes] ?? 0) & 0x7f) * 128 ** (headerBytes - 1)
-  while ((packet[headerBytes++] ?? 0) >= 0x80 && headerBytes < 5)
-  return packet.length === headerBytes + length
+  let length = 0
+  for (let i = 1; i <= 4; i++) {
+    const byte = packet[i] ?? 0
+    length += (byte & 0x7f) * 128 ** (i - 1)
+    if (byte < 0x80) return packet.length === 1 + i + length
+  }
+  return false
 }
 
 /**
@@ -205,12 +208,13 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
           const reasonCode = id === undefined ? 0 : (reasons.get(id) ?? 0)
           if (id !== undefined) reasons.delete(id)
           if (typeof code === 'number') settle({ state: 'refused', reasonCode: code })
-          else if (err && closed) settle({ state: 'lost' })
-          else if (err)
-            destroy() // settled when the stream has closed, so that `ended` comes first
-          else settle(qos === 0 ? { state: 'sent' } : { state: 'acknowledged', reasonCode })
+          else if (!err) settle(qos === 0 ? { state: 'sent' } : { state: 'acknowledged', reasonCode })
+          else if (closed) settle({ state: 'lost' })
+          else destroy() // settled when the stream has closed, so that `ended` comes first
         })
-        if (qos > 0) id = client.getLastMessageId()
+        if (qos === 0) return
+        id = client.getLastMessageId()
+        reasons.delete(id) // of an acknowledgement that nobody asked for
       })
     },
 

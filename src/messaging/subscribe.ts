@@ -135,41 +135,34 @@ export function createCollect({ pool, audit, clock }: CollectDeps): Collect {
     const decision = decideByAllowList(allowListOf(integration), filter, filterCovers)
     if (!command.dryRun) assertAllowed(decision)
     command.admit()
+    const startedMs = clock.monotonic()
+    const base = { ...caller, object: { kind: 'integration', id: integration.id } }
+    const said = { topic: clip(filter), qos, max_messages: maxMessages, wait_ms: waitMs }
+    const intent: AuditEvent = { ...base, action: 'proxy.subscribe.intent', outcome: 'success', detail: said }
+    const conclusion = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']): AuditEvent => {
+      const durationMs = Math.round(clock.monotonic() - startedMs)
+      const full = { topic: said.topic, ...detail, duration_ms: durationMs }
+      return { ...base, action: 'proxy.subscribe.outcome', outcome, detail: full }
+    }
+    const record = (...events: AuditEvent[]) => recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, ...events)
+
     if (command.dryRun) {
+      await record(intent, conclusion(decision.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
       const { allowed, trace } = decision
       return { dry_run: true, allowed, operation: 'subscribe', topic: filter, trace: [...trace] }
     }
 
-    const startedMs = clock.monotonic()
-    const base = { ...caller, object: { kind: 'integration', id: integration.id } }
-    const said = { topic: clip(filter), qos, max_messages: maxMessages, wait_ms: waitMs }
-    await recordBy({ audit, clock }, deadlineMs, {
-      ...base,
-      action: 'proxy.subscribe.intent',
-      outcome: 'success',
-      detail: said,
-    })
-    const conclude = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']) =>
-      recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, {
-        ...base,
-        action: 'proxy.subscribe.outcome',
-        outcome,
-        detail: {
-          topic: clip(filter),
-          ...detail,
-          duration_ms: Math.round(clock.monotonic() - startedMs),
-        },
-      })
+    await recordBy({ audit, clock }, deadlineMs, intent)
     let collected: Awaited<ReturnType<typeof collectFrom>>
     try {
       collected = await collectFrom(command, filter, qos)
     } catch (err) {
-      await conclude('failure', failureDetail(err))
+      await record(conclusion('failure', failureDetail(err)))
       throw err
     }
     const { gathering, granted } = collected
     const { messages, bytes, truncated } = gathering
-    await conclude('success', { granted_qos: granted, messages: messages.length, bytes, truncated })
+    await record(conclusion('success', { granted_qos: granted, messages: messages.length, bytes, truncated }))
     return { granted_qos: granted, messages, truncated }
   }
 }

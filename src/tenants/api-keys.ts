@@ -140,8 +140,9 @@ function withoutSecrets({ digest: _digest, pepperId: _pepperId, sandbox: _sandbo
   return key
 }
 
-export function createApiKeys(deps: ApiKeysDeps): ApiKeys {
-  const { db, feed, clock } = deps
+/** `forget` makes this process forget a revoked key before it answers; others hear of it a moment later. */
+export function createApiKeys(deps: ApiKeysDeps & { forget: (keyId: string) => void }): ApiKeys {
+  const { db, feed, clock, forget } = deps
   const change = createAuditedChange(deps)
 
   return {
@@ -182,11 +183,13 @@ export function createApiKeys(deps: ApiKeysDeps): ApiKeys {
         throw new AppError('auth.forbidden', `A key with the role ${actor.role} cannot revoke one with ${key.role}.`)
       }
       const revokedAt = new Date(clock.now())
-      return change(async (tx) => {
+      const revoked = await change(async (tx) => {
         if (!(await markRevoked(tx, caller.tenantId, id, revokedAt))) throw notFound()
         await feed.announce(tx, 'api_key', id)
         return { result: { ...key, revokedAt }, events: [apiKeyEvent('api_keys.revoke', caller, key)] }
       })
+      forget(id)
+      return revoked
     },
   }
 }

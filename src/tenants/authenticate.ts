@@ -16,7 +16,11 @@ import { type Principal, scopesOf } from './principal.ts'
  * @throws {AppError} `auth.unauthenticated`, one text for every reason: absent, malformed, unknown, wrong secret, revoked,
  * expired, of the other kind, from an address that is not allowed
  */
-export type Authenticate = (presented: string | undefined, address: string) => Promise<Principal>
+export interface Authenticate {
+  (presented: string | undefined, address: string): Promise<Principal>
+  /** Forgets a key in this process at once; the others learn of it by the change feed. */
+  forget(keyId: string): void
+}
 
 interface KnownKey {
   principal: Principal
@@ -67,9 +71,10 @@ export function createAuthenticate(deps: {
     return isUsable ? known.principal : undefined
   }
 
-  return async (presented, address) => {
+  async function authenticate(presented: string | undefined, address: string): Promise<Principal> {
     const principal = await findCaller(presented, address)
     if (!principal) throw new AppError('auth.unauthenticated', 'No valid API key was presented.')
     return principal
   }
+  return Object.assign(authenticate, { forget: (keyId: string) => keys.forget(keyId) })
 }

@@ -23,11 +23,13 @@ before(async () => {
     }),
   )
   const recipients = await succeed(api.call('GET', '/api/v2/recipients'))
+  const rows = await succeed(api.call('GET', '/api/v2/audit/logs'))
   theirs = {
     vault: plant.credentialId,
     integrations: plant.integrationId,
     'api-keys': key.id,
     recipients: recipients[0].id,
+    audit: rows[0].id,
   }
 })
 after(() => plant.close())
@@ -37,6 +39,7 @@ const random: Record<string, () => string> = {
   integrations: () => newId('int'),
   'api-keys': () => newId('key'),
   recipients: () => newId('rcp'),
+  audit: () => newId('aud'),
 }
 
 /** Bodies that would succeed for an object of one's own. */

@@ -111,7 +111,7 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
       messageId: newId('msg'),
       admit() {},
       payload: utf8(text) as Bytes,
-      deadlineMs: clock.monotonic() + 1e4,
+      deadlineMs: clock.monotonic() + 10_000,
       ...rest,
     }
   }
@@ -140,7 +140,7 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
         caller: callerOf(integration),
         integration,
         admit() {},
-        deadlineMs: clock.monotonic() + 15e3,
+        deadlineMs: clock.monotonic() + 15_000,
         ...given,
       })
       if ('dry_run' in result) throw new Error('a dry run was not asked for')
@@ -150,9 +150,9 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
       testConnection({
         caller: callerOf(integration),
         integration,
-        deadlineMs: clock.monotonic() + 1e4,
+        deadlineMs: clock.monotonic() + 10_000,
       }),
-    [Symbol.asyncDispose]: () => pool.close(clock.monotonic() + 2e3),
+    [Symbol.asyncDispose]: () => pool.close(clock.monotonic() + 200),
   }
 }
 

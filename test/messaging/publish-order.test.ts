@@ -258,4 +258,16 @@ test('collect keeps the same order, and refuses a filter that the allow list doe
   assert.deepEqual(steps, [])
   assert.equal(await codeOf(integration, 'a/+'), 'broker.unreachable')
   assert.deepEqual(steps, ['admit', 'proxy.subscribe.intent', 'pool', 'proxy.subscribe.outcome'])
+
+  steps.length = 0
+  const dry = { caller: callerOf(integration), integration, topic: 'a/#', deadlineMs: systemClock.monotonic() + 500 }
+  const answer = await collect({ ...dry, dryRun: true, admit: () => void steps.push('admit') })
+  assert.deepEqual(answer, {
+    dry_run: true,
+    allowed: false,
+    operation: 'subscribe',
+    topic: 'a/#',
+    trace: ['a/+: does not cover it'],
+  })
+  assert.deepEqual(steps, ['admit', 'proxy.subscribe.intent', 'proxy.subscribe.outcome'])
 })

@@ -145,7 +145,7 @@ export async function testDeployment({ provider = opensslProvider }: { provider?
   const usersOf = async (tenantId: string, id: string) => users.get(`${tenantId}/${id}`) ?? []
   const parts = {
     tenants: createTenants(deps),
-    apiKeys: createApiKeys(deps),
+    apiKeys: createApiKeys({ ...deps, forget: () => undefined }),
     authenticate: createAuthenticate(deps),
     recipients: createRecipients(deps),
     vault: createVault({ ...deps, usersOf }),

@@ -152,7 +152,7 @@ describe('authenticate, on two replicas', () => {
     const connection = deployment.connection
     const [here, there] = [await createChangeFeed(connection), await createChangeFeed(connection)]
     try {
-      const apiKeys = createApiKeys({ ...deployment, feed: here })
+      const apiKeys = createApiKeys({ ...deployment, feed: here, forget: () => undefined })
       const [one, two] = [
         createAuthenticate({ ...deployment, feed: here }),
         createAuthenticate({ ...deployment, feed: there }),
