@@ -2,6 +2,7 @@ import { createAuditReader } from './audit/reader.ts'
 import { createRefusalSummary } from './audit/refusal-summary.ts'
 import { sweepOrphanedIntents } from './audit/sweeper.ts'
 import type { Config } from './config/config.ts'
+import { createReplayCache } from './envelope/replay-cache.ts'
 import type { Foundation } from './foundation.ts'
 import type { Readiness, Services } from './http/services.ts'
 import { createIdempotency } from './idempotency/idempotency.ts'
@@ -18,6 +19,8 @@ import { createAuthenticate } from './tenants/authenticate.ts'
 import { createRecipients } from './tenants/recipients.ts'
 import { createVault } from './vault/vault.ts'
 
+/** Answers that the decrypt route remembers for six minutes each; beyond that it refuses. */
+const REPLAYS_MAX = 200_000
 /** Milliseconds between two runs of the sweepers. */
 const SWEEP_EVERY_MS = 30_000
 /** Milliseconds that broker connections get to finish when the server stops. */
@@ -128,6 +131,7 @@ export async function createServices(
     auditReader: createAuditReader({ db, provider, headKey: keys.auditHead }),
     countRefusal: (address) => refusals.count(address),
     signer,
+    replays: createReplayCache({ maxEntries: REPLAYS_MAX }),
     provider,
     keys,
     kmsProvider: wrapper.provider,

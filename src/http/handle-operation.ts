@@ -229,7 +229,7 @@ export function createOperationHandler(
     const body = errorBody(err, route)
     if (body.status >= 500)
       log.warn(
-        { request_id: exchange.requestId, operation: operation.id, code: err.code, cause: String(err.cause ?? '') },
+        { request_id: exchange.requestId, operation: operation.id, code: err.code, cause: nameOf(err.cause) },
         'request failed',
       )
     const own = operation.enveloped && exchange.recipient?.custody === 'client' ? exchange.recipient : undefined
@@ -268,6 +268,13 @@ export function createOperationHandler(
       exchange?.reservation?.release()
     }
   }
+}
+
+/** What a failure is called: a code or a name, never its message, which may quote input. */
+function nameOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return typeof cause
+  const { code } = cause as { code?: unknown }
+  return typeof code === 'string' ? code : cause.name
 }
 
 /** Name and frames of a failure; its message may quote input. */

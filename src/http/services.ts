@@ -3,6 +3,7 @@ import type { AuditReader } from '../audit/reader.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
+import type { ReplayCache } from '../envelope/replay-cache.ts'
 import type { Idempotency } from '../idempotency/idempotency.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Integrations } from '../integrations/integrations.ts'
@@ -43,6 +44,8 @@ export interface Services {
   /** Counts a refusal before authentication, for one audit row a source and minute. */
   countRefusal: (address: string) => void
   signer: Signer
+  /** Answers that the decrypt route has opened in this process. */
+  replays: ReplayCache
   provider: CryptoProvider
   keys: Pick<DeploymentKeys, 'document' | 'issuers' | 'cursor'>
   kmsProvider: 'aws' | 'local'

@@ -20,13 +20,16 @@ test('the documented curl call publishes, a subscriber sees 22.5, and the decryp
     username: 'sealwire',
     password: PASSWORD,
   })
+  const body = `{"integration_id":"${integrationId}","operation":"publish","payload":{"topic":"sensors/temperature","message":"22.5","qos":1}}`
+  const headers = ['-H', `X-API-Key: ${api.ownerKey}`, '-H', 'Content-Type: application/json']
   const { stdout } = await run('curl', [
-    ...['-sS', '-X', 'POST', `${api.url}/api/v2/proxy/outbound`],
-    ...['-H', `X-API-Key: ${api.ownerKey}`, '-H', 'Content-Type: application/json'],
-    ...[
-      '-d',
-      `{"integration_id":"${integrationId}","operation":"publish","payload":{"topic":"sensors/temperature","message":"22.5","qos":1}}`,
-    ],
+    '-sS',
+    '-X',
+    'POST',
+    `${api.url}/api/v2/proxy/outbound`,
+    ...headers,
+    '-d',
+    body,
   ])
   const { topic, payload } = await seen.message
   assert.equal(topic, 'sensors/temperature')
@@ -40,7 +43,7 @@ test('the documented curl call publishes, a subscriber sees 22.5, and the decryp
   assert.equal(opened.data.topic, 'sensors/temperature')
 })
 
-test('an answer opens once with the right key and never for another API key of the same tenant', async () => {
+test('an answer opens once, with the right key, and never for another API key of the same tenant', async () => {
   const { api, integrationId } = plant
   const body = { integration_id: integrationId, operation: 'publish', payload: { message: '1' } }
   const envelope = await succeed(api.call('POST', '/api/v2/proxy/outbound', { body }))
@@ -54,6 +57,7 @@ test('an answer opens once with the right key and never for another API key of t
     'envelope.rejected',
   )
   assert.equal((await openAnswer(api, envelope)).data.outcome, 'acknowledged')
+  await refused(api.call('POST', '/api/v2/encryption/decrypt', { body: { envelope } }), 400, 'envelope.replay')
 })
 
 test('subscribe collects what arrives and says what was granted', async () => {

@@ -255,11 +255,11 @@ test('collect keeps the same order, and refuses a filter that the allow list doe
   assert.equal(await codeOf(integration, undefined), 'request.invalid')
   for (const filter of ['a/#', '#', 'a', '+/b', '$share/g/a/#'])
     assert.equal(await codeOf(integration, filter), 'policy.denied')
-  assert.deepEqual(steps, [])
+  assert.equal(steps.length, 0)
   assert.equal(await codeOf(integration, 'a/+'), 'broker.unreachable')
   assert.deepEqual(steps, ['admit', 'proxy.subscribe.intent', 'pool', 'proxy.subscribe.outcome'])
 
-  steps.length = 0
+  steps.splice(0)
   const dry = { caller: callerOf(integration), integration, topic: 'a/#', deadlineMs: systemClock.monotonic() + 500 }
   const answer = await collect({ ...dry, dryRun: true, admit: () => void steps.push('admit') })
   assert.deepEqual(answer, {

@@ -21,7 +21,7 @@ export const encryptionDecrypt = defineOperation({
   path: '/api/v2/encryption/decrypt',
   summary: 'Open an answer',
   description:
-    'For API keys whose recipient key the server holds: verifies both signatures, then opens. A caller who enrolled opens locally and gets 409 here.',
+    'For API keys whose recipient key the server holds: verifies both signatures, then opens. Each answer opens once in a process. A caller who enrolled opens locally and gets 409 here.',
   scopes: ['encryption:use'],
   body: z.strictObject({
     envelope: z.unknown().meta({ override: { $ref: '#/components/schemas/HybridCryptoEnvelope' } }),
@@ -39,11 +39,12 @@ export const encryptionDecrypt = defineOperation({
     },
   },
   statuses: [200],
-  errors: ['envelope.rejected', 'envelope.stale', 'envelope.not_ours'],
-  async handle({ recipients, keys, provider, audit, clock }, { principal, caller, body }) {
+  errors: ['envelope.rejected', 'envelope.stale', 'envelope.mismatch', 'envelope.replay', 'envelope.not_ours'],
+  async handle({ recipients, keys, provider, audit, clock, replays }, { principal, caller, body }) {
     const reader = await recipients.readerFor(principal)
     const expectation = { op: 'answer', rqh: undefined, nowS: Math.floor(clock.now() / 1000) }
-    const { header, plaintext } = openEnvelope(provider, body.envelope, reader, keys.issuers(), expectation)
+    const { header, plaintext, leaf } = openEnvelope(provider, body.envelope, reader, keys.issuers(), expectation)
+    if (header.exp !== null) replays.enter(header.tid, leaf, header.exp, expectation.nowS)
     const answer = JSON.parse(decodeUtf8(plaintext)) as z.input<typeof opened>['plaintext']
     await audit.record({
       ...caller,
