@@ -1,8 +1,9 @@
+import { LRUCache } from 'lru-cache'
 import { createAuditReader } from './audit/reader.ts'
 import { createRefusalSummary } from './audit/refusal-summary.ts'
 import { sweepOrphanedIntents } from './audit/sweeper.ts'
 import type { Config } from './config/config.ts'
-import { createReplayCache } from './envelope/replay-cache.ts'
+import { createReplayCache, type ReplayCache } from './envelope/replay-cache.ts'
 import type { Foundation } from './foundation.ts'
 import type { Readiness, Services } from './http/services.ts'
 import { createIdempotency } from './idempotency/idempotency.ts'
@@ -19,8 +20,9 @@ import { createAuthenticate } from './tenants/authenticate.ts'
 import { createRecipients } from './tenants/recipients.ts'
 import { createVault } from './vault/vault.ts'
 
-/** Answers that the decrypt route remembers for six minutes each; beyond that it refuses. */
-const REPLAYS_MAX = 200_000
+/** Opened answers that are remembered, six minutes each, for a tenant; beyond that it is refused, and no other is. */
+const REPLAYS_PER_TENANT = 10_000
+const REPLAYING_TENANTS = 200
 /** Milliseconds between two runs of the sweepers. */
 const SWEEP_EVERY_MS = 30_000
 /** Milliseconds that broker connections get to finish when the server stops. */
@@ -100,20 +102,30 @@ export async function createServices(
   const idempotency = createIdempotency({ db, clock })
   const refusals = createRefusalSummary({ audit, clock })
   stack.defer(() => refusals.close())
+  const jobs = {
+    'intents without an outcome': () => sweepOrphanedIntents({ db, audit, clock }),
+    'idempotency keys': () => idempotency.sweep(),
+    'refusals before authentication': () => refusals.flush(),
+  }
   const sweep = async () => {
-    try {
-      const closed = await sweepOrphanedIntents({ db, audit, clock })
-      if (closed > 0) log.warn({ closed }, 'intents without an outcome were closed as unknown')
-      await idempotency.sweep()
-      await refusals.flush()
-    } catch (err) {
-      log.warn({ code: (err as { code?: unknown }).code }, 'a sweep failed; the next one goes on from there')
+    for (const [job, run] of Object.entries(jobs)) {
+      try {
+        const done = await run()
+        if (done) log.info({ job, done }, 'swept')
+      } catch (err) {
+        log.warn({ job, code: (err as { code?: unknown }).code }, 'a sweep failed; the next one goes on from there')
+      }
     }
   }
   const sweeper = setInterval(() => void sweep(), SWEEP_EVERY_MS)
   stack.defer(() => clearInterval(sweeper))
   void sweep()
 
+  const opened = new LRUCache<string, ReplayCache, undefined>({
+    max: REPLAYING_TENANTS,
+    memoMethod: () => createReplayCache({ maxEntries: REPLAYS_PER_TENANT }),
+  })
+  const replays = (tenantId: string) => opened.memo(tenantId)
   const authenticate = createAuthenticate({ db, feed, pepper: keys.pepper, clock })
   const resources = stack.move()
   return {
@@ -131,7 +143,7 @@ export async function createServices(
     auditReader: createAuditReader({ db, provider, headKey: keys.auditHead }),
     countRefusal: (address) => refusals.count(address),
     signer,
-    replays: createReplayCache({ maxEntries: REPLAYS_MAX }),
+    replays,
     provider,
     keys,
     kmsProvider: wrapper.provider,

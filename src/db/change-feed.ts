@@ -23,8 +23,8 @@ export interface ChangeFeed {
 const CHANNEL = 'sealwire_changes'
 const RECONNECT_MS = { first: 100, most: 2_000 }
 /** A connection that breaks without a word is noticed after this and the time-out of the question together. */
-const HEARTBEAT_MS = 2_000
-const HEARTBEAT_TIMEOUT_MS = 2_000
+const HEARTBEAT_MS = 400
+const HEARTBEAT_TIMEOUT_MS = 500
 
 /**
  * Listens on a connection of its own, and opens another when that breaks. Handlers get `undefined` when it breaks and

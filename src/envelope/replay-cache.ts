@@ -9,7 +9,11 @@ export interface ReplayCache {
    * @throws {AppError} `envelope.replay` when it was opened before, or when the cache is full and cannot tell
    */
   enter(tenantId: string, leaf: Uint8Array, expS: number, nowS: number): void
+  /** Takes an entry back: the plaintext was not handed out after all. */
+  leave(tenantId: string, leaf: Uint8Array, expS: number): void
 }
+
+const nameOf = (tenantId: string, leaf: Uint8Array) => `${tenantId} ${toBase64(leaf)}`
 
 /** Creates a replay cache of at most `maxEntries` envelopes. When full it refuses: forgetting one would let it in again. */
 export function createReplayCache({ maxEntries }: { maxEntries: number }): ReplayCache {
@@ -32,12 +36,15 @@ export function createReplayCache({ maxEntries }: { maxEntries: number }): Repla
     enter(tenantId, leaf, expS, nowS) {
       forgetExpired(nowS)
       const leaves = byExpiry.get(expS) ?? new Set()
-      const name = `${tenantId} ${toBase64(leaf)}`
+      const name = nameOf(tenantId, leaf)
       if (leaves.has(name)) throw new AppError('envelope.replay', 'The envelope is authentic, but was opened before.')
       if (entries >= maxEntries)
         throw new AppError('envelope.replay', 'Too many envelopes to tell whether this one is new.')
       byExpiry.set(expS, leaves.add(name))
       entries++
+    },
+    leave(tenantId, leaf, expS) {
+      if (byExpiry.get(expS)?.delete(nameOf(tenantId, leaf))) entries--
     },
   }
 }

@@ -1,17 +1,19 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { Caller } from '../audit/audit.ts'
-import { labelled, lengthPrefixed, utf8 } from '../core/bytes.ts'
+import { type Bytes, labelled, lengthPrefixed } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import { parseStrictJson } from '../core/strict-json.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
 import type { SealingRecipient } from '../envelope/seal.ts'
 import type { Reservation } from '../signing/signer.ts'
 import type { Principal } from '../tenants/principal.ts'
 import type { KnownRecipient } from '../tenants/recipients.ts'
-import { type IdempotentRun, runOnce } from './idempotent-run.ts'
+import { type IdempotentRun, parseIdempotencyKey, runOnce } from './idempotent-run.ts'
 import type { Operation, OperationAnswer, OperationRequest } from './operation.ts'
 import { presentedKey } from './presented-key.ts'
+import { statusOf } from './problems.ts'
 import { readBody } from './read-body.ts'
 import { errorBody, metaOf, send, sendError, toAppError } from './render.ts'
 import { hashRequest, sealAnswer } from './seal-answer.ts'
@@ -69,6 +71,22 @@ function requireScope(operation: Operation, principal: Principal): void {
   })
 }
 
+/**
+ * SHA-384 over what makes two requests the same. The API key is part of it, so that a kept fingerprint helps nobody who
+ * reads the database to guess what was in a body.
+ */
+function fingerprintOf(provider: CryptoProvider, req: Request, bytes: Uint8Array): Bytes {
+  const parts = [presentedKey(req) ?? '', req.method, req.originalUrl, bytes]
+  return provider.sha384(labelled('sealwire/idempotency/v1', ...parts.map(lengthPrefixed)))
+}
+
+/** Split custody is not there yet: what asks for it is refused, never sealed without it. */
+function refuseCustody(req: Request): void {
+  for (const name of ['X-Vault-Enable-MPC', 'X-Vault-Custody-Key']) {
+    if (req.get(name) !== undefined) throw new AppError('request.invalid', `${name}: split custody is not available.`)
+  }
+}
+
 /** What is known of a request once its caller is. */
 interface Exchange {
   requestId: string
@@ -93,12 +111,16 @@ export function createOperationHandler(
   const route = operation.path.startsWith('/api/v2/vault') ? 'vault' : 'other'
 
   async function open(req: Request, requestId: string): Promise<Exchange> {
-    const bytes = await readBody(req)
     const address = req.ip ?? ''
-    const principal = await services.authenticate(presentedKey(req), address).catch((err: unknown) => {
-      services.countRefusal(address)
+    let bytes: Uint8Array
+    let principal: Principal
+    try {
+      bytes = await readBody(req)
+      principal = await services.authenticate(presentedKey(req), address)
+    } catch (err) {
+      if (!(err instanceof AppError) || statusOf(err.code, route) < 500) services.countRefusal(address)
       throw err
-    })
+    }
     const userAgent = req.headers['user-agent']
     const actor = { id: principal.keyId, address, ...(userAgent === undefined ? {} : { userAgent }) }
     const caller = { tenantId: principal.tenantId, actor, requestId }
@@ -122,6 +144,7 @@ export function createOperationHandler(
         throw new AppError('request.invalid', 'Envelope-Version: this tenant allows version 2 only.')
     }
     requireScope(operation, principal)
+    refuseCustody(req)
     const request: OperationRequest<Record<string, unknown>, Record<string, unknown>, unknown> = {
       principal,
       caller,
@@ -137,18 +160,11 @@ export function createOperationHandler(
         exchange.reservation ??= services.signer.reserve()
       },
     }
-    const key = req.get('idempotency-key')
+    const key = parseIdempotencyKey(req.get('idempotency-key'))
     if (key === undefined) return operation.handle(services, request)
     if (!operation.idempotent)
       throw new AppError('request.invalid', 'Idempotency-Key: this operation does not take one.')
-    const fingerprint = services.provider.sha384(
-      labelled(
-        'sealwire/idempotency/v1',
-        lengthPrefixed(req.method),
-        lengthPrefixed(utf8(req.originalUrl)),
-        lengthPrefixed(bytes),
-      ),
-    )
+    const fingerprint = fingerprintOf(services.provider, req, bytes)
     const idempotent: IdempotentRun = {
       key,
       enveloped: operation.enveloped === true,

@@ -15,6 +15,9 @@ export interface IdempotentRun {
   execute: (request: AnyRequest) => Promise<OperationAnswer<unknown>>
 }
 
+/** Milliseconds beyond its deadline that a run may take before it counts as interrupted: a collect outlives its header. */
+const CLAIM_GRACE_MS = 30_000
+
 /** What is kept of a finished run: its answer, or that nobody knows how it ended. Never an envelope. */
 type KeptAnswer = Pick<OperationAnswer<unknown>, 'data' | 'status' | 'subject' | 'headers'>
 type Kept = { answer: KeptAnswer } | { unknown: true }
@@ -35,25 +38,29 @@ function replayed(answer: KeptAnswer, enveloped: boolean): OperationAnswer<unkno
   return { ...answer, data, headers: { ...answer.headers, 'idempotency-replayed': 'true' } }
 }
 
+/** @throws {AppError} `request.invalid` for a key that is not one */
+export function parseIdempotencyKey(header: string | undefined): string | undefined {
+  if (header === undefined || /^[A-Za-z0-9_:-]{1,255}$/.test(header)) return header
+  throw new AppError(
+    'request.invalid',
+    'Idempotency-Key: must be 1 to 255 characters of A-Z, a-z, 0-9, "_", ":" and "-".',
+  )
+}
+
 /**
  * Runs a request at most once for its `Idempotency-Key`. A refusal that proves that nothing was done frees the key; an
  * answer is kept and repeated; an outcome that nobody knows is kept too, so that a retry never sends a second message.
+ * What happened is answered even if it could not be kept: the claim then ends as interrupted, which is answered as unknown.
  *
  * @throws {AppError} `idempotency.running`, `idempotency.mismatch`, `outcome.unknown`, and whatever `execute` throws
  */
 export async function runOnce(
-  { idempotency, clock }: Pick<Services, 'idempotency' | 'clock'>,
+  { idempotency, clock, log }: Pick<Services, 'idempotency' | 'clock' | 'log'>,
   run: IdempotentRun,
 ): Promise<OperationAnswer<unknown>> {
-  if (!/^[A-Za-z0-9_:-]{1,255}$/.test(run.key)) {
-    throw new AppError(
-      'request.invalid',
-      'Idempotency-Key: must be 1 to 255 characters of A-Z, a-z, 0-9, "_", ":" and "-".',
-    )
-  }
   const { request } = run
   const scope = { tenantId: request.principal.tenantId, apiKeyId: request.principal.keyId, key: run.key }
-  const deadlineAt = new Date(clock.now() + Math.max(0, request.deadlineMs - clock.monotonic()) + 30_000)
+  const deadlineAt = new Date(clock.now() + Math.max(0, request.deadlineMs - clock.monotonic()) + CLAIM_GRACE_MS)
   const claim = await idempotency.claim(scope, run.fingerprint, { messageId: request.messageId, deadlineAt })
   if (claim.state === 'interrupted') throw unknownOutcome(claim.messageId)
   if (claim.state === 'replay') {
@@ -61,19 +68,36 @@ export async function runOnce(
     if ('unknown' in kept) throw unknownOutcome(claim.messageId)
     return replayed(kept.answer, run.enveloped)
   }
+
+  const settle = async (work: Promise<void>) => {
+    try {
+      await work
+    } catch (err) {
+      const { code } = err as { code?: unknown }
+      log.warn(
+        { request_id: request.caller.requestId, code },
+        'an idempotency key could not be settled; it ends as interrupted',
+      )
+    }
+  }
   let answer: OperationAnswer<unknown>
   try {
     answer = await run.execute(request)
   } catch (err) {
     if (err instanceof AppError && err.code === 'outcome.unknown')
-      await idempotency.finish(scope, { unknown: true } satisfies Kept)
-    else if (err instanceof AppError && err.code !== 'internal') await idempotency.forget(scope)
-    throw err // anything unexpected leaves the claim: it turns into "unknown" at its deadline
+      await settle(idempotency.finish(scope, { unknown: true } satisfies Kept))
+    else if (err instanceof AppError && provesNothingDone(err)) await settle(idempotency.forget(scope))
+    throw err // anything else leaves the claim, which turns into "unknown" at its deadline
   }
-  if (answer.keep === false) await idempotency.forget(scope)
+  if (answer.keep === false) await settle(idempotency.forget(scope))
   else {
     const { data, status, subject, headers } = answer
-    await idempotency.finish(scope, { answer: { data, status, subject, headers } })
+    await settle(idempotency.finish(scope, { answer: { data, status, subject, headers } }))
   }
   return answer
+}
+
+/** Whether an error says that nothing was done; a lost database or audit log may have swallowed the news of a commit. */
+function provesNothingDone({ code }: AppError): boolean {
+  return code !== 'internal' && code !== 'database.unavailable' && code !== 'audit.unavailable'
 }

@@ -45,7 +45,7 @@ export interface Services {
   countRefusal: (address: string) => void
   signer: Signer
   /** Answers that the decrypt route has opened in this process. */
-  replays: ReplayCache
+  replays: (tenantId: string) => ReplayCache
   provider: CryptoProvider
   keys: Pick<DeploymentKeys, 'document' | 'issuers' | 'cursor'>
   kmsProvider: 'aws' | 'local'

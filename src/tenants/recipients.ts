@@ -3,6 +3,7 @@ import { createAuditedChange } from '../audit/audited-change.ts'
 import { AppError } from '../core/errors.ts'
 import { createCache } from '../db/cache.ts'
 import type { ReaderRecipient } from '../envelope/open.ts'
+import { rejected } from '../envelope/rejected.ts'
 import { createEnrolment, type EnrolmentSteps } from './enrolment.ts'
 import type { Principal } from './principal.ts'
 import {
@@ -26,11 +27,11 @@ export interface Recipients extends EnrolmentSteps {
    */
   sealingFor(principal: Principal): Promise<KnownRecipient>
   /**
-   * Returns the recipient with its private halves, where the server holds them.
+   * Returns the recipient `audience` with its private halves: the calling key's own, held by the server.
    *
-   * @throws {AppError} `envelope.not_ours` when the client holds them; as {@link sealingFor}
+   * @throws {AppError} `envelope.not_ours` for one of the tenant that a client holds, `envelope.rejected` for every other
    */
-  readerFor(principal: Principal): Promise<ReaderRecipient>
+  readerFor(principal: Principal, audience: string): Promise<ReaderRecipient>
   list(tenantId: string): Promise<Recipient[]>
   /**
    * Ends a recipient and destroys its keys: one's own, or, with `keys:manage`, any of the tenant.
@@ -75,11 +76,13 @@ export function createRecipients(deps: RecipientsDeps): Recipients {
 
   return {
     sealingFor,
-    async readerFor(principal) {
-      const { kem: _public, custody, ...recipient } = await sealingFor(principal)
-      if (custody === 'client') {
+    async readerFor(principal, audience) {
+      const addressed = await findRecipient(db, principal.tenantId, audience)
+      if (addressed?.custody === 'client') {
         throw new AppError('envelope.not_ours', 'The client holds the key of this recipient: open the envelope there.')
       }
+      if (addressed?.apiKeyId !== principal.keyId || addressed.state !== 'active') throw rejected()
+      const { kem: _public, custody: _server, ...recipient } = await sealingFor(principal)
       return { ...recipient, kem: await tenantKeys.kemPrivateKey(recipient.tenantId, recipient.kemKeyId) }
     },
     ...enrolment,

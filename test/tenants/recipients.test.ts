@@ -64,7 +64,7 @@ describe('recipients', () => {
       const sealed = sealEnvelope(provider, recipient, keys.issuer.keyId, claims, utf8('answer'))
       const [signature] = await signLeaves(provider, keys.issuer, [sealed])
       assert.ok(signature)
-      const reader = await recipients.readerFor(owner.principal)
+      const reader = await recipients.readerFor(owner.principal, recipient.recipientId)
       const expected = { op: 'answer', rqh: null, nowS: iat }
       const { plaintext } = openEnvelope(provider, sealed.complete(signature), reader, keys.issuers(), expected)
       assert.equal(decodeUtf8(plaintext), 'answer')
@@ -157,7 +157,7 @@ describe('recipients', () => {
         [recipientId, 'client', pending.recipient.kemKeyId],
       )
       assert.ok(equalBytes(after.mac.mac(utf8('m')), provider.macKey(pending.macKey).mac(utf8('m'))))
-      await assert.rejects(deployment.recipients.readerFor(owner.principal), { code: 'envelope.not_ours' })
+      await assert.rejects(deployment.recipients.readerFor(owner.principal, recipientId), { code: 'envelope.not_ours' })
       assert.deepEqual((await rowsOf(owner.principal.tenantId)).sort(), ['client active', 'server retired'])
     })
 
@@ -309,7 +309,7 @@ describe('recipients', () => {
       await deployment.recipients.revoke(owner.caller, owner.principal, recipient.recipientId)
       for (const attempt of [deployment.recipients, deployment.replica().recipients]) {
         await assert.rejects(attempt.sealingFor(editor), { code: 'recipient.required' })
-        await assert.rejects(attempt.readerFor(editor), { code: 'recipient.required' })
+        await assert.rejects(attempt.readerFor(editor, recipient.recipientId), { code: 'envelope.not_ours' })
       }
       const never = await apiKey('editor')
       const pending = await enroll(newKey(), never)

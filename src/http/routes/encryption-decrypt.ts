@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { decodeUtf8 } from '../../core/bytes.ts'
 import { openEnvelope } from '../../envelope/open.ts'
+import { parseEnvelope } from '../../envelope/parse-envelope.ts'
+import { rejected } from '../../envelope/rejected.ts'
 import { defineOperation } from '../operation.ts'
 
 const opened = z
@@ -41,17 +43,26 @@ export const encryptionDecrypt = defineOperation({
   statuses: [200],
   errors: ['envelope.rejected', 'envelope.stale', 'envelope.mismatch', 'envelope.replay', 'envelope.not_ours'],
   async handle({ recipients, keys, provider, audit, clock, replays }, { principal, caller, body }) {
-    const reader = await recipients.readerFor(principal)
+    const addressed = parseEnvelope(body.envelope)?.header
+    if (addressed?.tid !== principal.tenantId) throw rejected()
+    const reader = await recipients.readerFor(principal, addressed.aud)
     const expectation = { op: 'answer', rqh: undefined, nowS: Math.floor(clock.now() / 1000) }
     const { header, plaintext, leaf } = openEnvelope(provider, body.envelope, reader, keys.issuers(), expectation)
-    if (header.exp !== null) replays.enter(header.tid, leaf, header.exp, expectation.nowS)
     const answer = JSON.parse(decodeUtf8(plaintext)) as z.input<typeof opened>['plaintext']
-    await audit.record({
-      ...caller,
+    const seen = replays(header.tid)
+    const expS = header.exp ?? 0 // an answer always has one
+    seen.enter(header.tid, leaf, expS, expectation.nowS)
+    const opening = {
       action: 'encryption.decrypt',
       outcome: 'success',
       object: { kind: 'envelope', id: header.rid },
-    })
+    } as const
+    try {
+      await audit.record({ ...caller, ...opening })
+    } catch (err) {
+      seen.leave(header.tid, leaf, expS)
+      throw err
+    }
     return { data: { plaintext: answer, signature_valid: true as const, header: { ...header } } }
   },
 })
