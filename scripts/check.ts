@@ -1,5 +1,6 @@
 // `npm run check`: format, lint, types, the import table and the tests that need nothing but this repository.
 import { spawn } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isUnitTest, listTestFiles } from './test/test-files.ts'
@@ -51,7 +52,8 @@ const checks: readonly Check[] = [
 ]
 
 function unitArgs(): string[] {
-  return ['--test', '--test-reporter=spec', '--test-timeout=30000', ...units.map(({ file }) => file)]
+  const concurrency = `--test-concurrency=${Math.max(2, availableParallelism())}`
+  return ['--test', '--test-reporter=spec', '--test-timeout=30000', concurrency, ...units.map(({ file }) => file)]
 }
 
 if (!units.some(({ file }) => file.startsWith('test/arch/'))) throw new Error('The import-table test was not found.')

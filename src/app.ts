@@ -93,6 +93,11 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     return 1
   }
   if (/mqttjs/.test(env['DEBUG'] ?? '')) return refuse('DEBUG=mqttjs* prints passwords and payloads; unset it')
+  // Listened for before the start, so that a signal at any moment stops what has begun instead of killing it.
+  const stopped = new Promise<string>((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'))
+    process.once('SIGINT', () => resolve('SIGINT'))
+  })
   let running: RunningServer
   let log: Log
   try {
@@ -105,10 +110,7 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   } catch (err) {
     return refuse((err as Error).message)
   }
-  const signal = await new Promise<string>((resolve) => {
-    process.once('SIGTERM', () => resolve('SIGTERM'))
-    process.once('SIGINT', () => resolve('SIGINT'))
-  })
+  const signal = await stopped
   log.info({ signal }, 'stopping')
   await running.close()
   return 0

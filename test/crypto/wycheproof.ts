@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import type { Bytes } from '#src/core/bytes.ts'
 import { fromHex } from '#src/core/hex.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import type { CryptoProvider } from '#src/crypto/provider.ts'
 import { opensslProvider } from '#src/crypto-native/openssl.ts'
 
-const folder = process.env['SEALWIRE_VECTORS'] ?? new URL('../../../shared/vectors', import.meta.url).pathname
+const folder = process.env['SEALWIRE_VECTORS'] ?? fileURLToPath(new URL('../../../shared/vectors', import.meta.url))
 
 /** One case with the members of its group beside its own. */
 export type WycheproofCase = Readonly<Record<string, unknown>> & {

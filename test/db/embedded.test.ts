@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -73,8 +73,23 @@ interface OwnerProcess {
 }
 
 /** Starts another owner and returns what it said. */
-async function startOwner(folder = dataDir, options: SpawnOptions = {}): Promise<OwnerProcess> {
-  const child = spawn(process.execPath, [OWNER, folder], { stdio: ['pipe', 'pipe', 'inherit'], ...options })
+/**
+ * The command that runs the owner as another account. That account need not be able to enter the folder of this clone:
+ * it sees the clone at a place of its own, in a mount namespace that ends with it.
+ */
+function asAccount(id: number): string[] {
+  const clone = path.resolve(import.meta.dirname, '../..')
+  const seen = mkdtempSync('/tmp/sealwire-clone-')
+  cleanup.push(() => rmSync(seen, { recursive: true }))
+  chmodSync(seen, 0o755)
+  const there = (file: string) => (file.startsWith(`${clone}/`) ? path.join(seen, path.relative(clone, file)) : file)
+  const script = `mount --bind "$0" "$1" && cd / && exec setpriv --reuid=${id} --regid=${id} --clear-groups "$2" "$3" "$4"`
+  return ['unshare', '-m', 'sh', '-c', script, clone, seen, there(process.execPath), there(OWNER)]
+}
+
+async function startOwner(folder = dataDir, command = [process.execPath, OWNER]): Promise<OwnerProcess> {
+  const [file = '', ...args] = command
+  const child = spawn(file, [...args, folder], { stdio: ['pipe', 'pipe', 'inherit'] })
   cleanup.push(() => finish(child))
   assert.ok(child.stdout)
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
@@ -301,7 +316,7 @@ test('as root it runs below a folder of mode 0700, and every file stays with roo
 
 test('not as root it runs as the account that starts it', { skip: !isRoot || !linux }, async () => {
   for (const folder of [base, dataDir]) chownSync(folder, NOBODY, NOBODY)
-  const { connection, refused } = await startOwner(dataDir, { uid: NOBODY, gid: NOBODY, cwd: '/' })
+  const { connection, refused } = await startOwner(dataDir, asAccount(NOBODY))
   assert.equal(refused, undefined)
   assert.equal(statSync(path.join(dataFolder(), 'PG_VERSION')).uid, NOBODY)
   assert.equal((await ask(connection, 'select 1')).length, 1)

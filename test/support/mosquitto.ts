@@ -121,7 +121,8 @@ async function writeConfig(
 }
 
 function launch(binary: string, dir: string): ChildProcess {
-  const libraries = join(dirname(binary), '../lib/x86_64-linux-gnu')
+  const triplet = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
+  const libraries = join(dirname(binary), '../lib', triplet)
   const env = binary.startsWith(CACHE) ? { ...process.env, LD_LIBRARY_PATH: libraries } : process.env
   return spawn(binary, ['-c', join(dir, 'mosquitto.conf')], { env, stdio: ['ignore', 'ignore', 'pipe'] })
 }
