@@ -1,34 +1,44 @@
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { type Config, parseConfig } from './config/config.ts'
 import type { Log } from './core/log.ts'
 import type { Secret } from './core/secret.ts'
 import { type Foundation, openFoundation } from './foundation.ts'
 import { createHttpApp } from './http/create-http-app.ts'
+import { createInFlight } from './http/in-flight.ts'
 import { listen } from './http/listen.ts'
 import { createLog } from './observability/log.ts'
 import { createServices } from './services.ts'
 
 export interface RunningServer {
   url: string
-  /** Lets requests in flight finish, then closes broker connections and the database. */
+  /** Gives requests in flight ten seconds, ends what still runs as unknown, and closes connections and the database. */
   close(): Promise<void>
 }
 
 const OWNER_KEY_FILE = 'owner-api-key'
 
-/** Writes the first owner's API key where only its user can read it. */
+/**
+ * Writes the first owner's API key where only its user can read it, durably: it is written before the tenant is committed, so
+ * that no tenant is ever without a key that somebody has. A key that is there already belongs to another database.
+ */
 async function writeOwnerKey(dataDir: string, key: Secret<string>): Promise<string> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const file = path.resolve(dataDir, OWNER_KEY_FILE)
-  const handle = await open(file, 'w', 0o600)
+  const handle = await open(file, 'wx', 0o600).catch((err: NodeJS.ErrnoException) => {
+    if (err.code !== 'EEXIST') throw err
+    throw new Error(
+      `${file} is there, but the database has no tenant: it is the key of another one, move it away first.`,
+    )
+  })
   try {
-    await handle.chmod(0o600)
     await handle.writeFile(`${key.reveal()}\n`)
     await handle.sync()
   } finally {
     await handle.close()
   }
+  const folder = await open(dataDir, 'r')
+  await folder.sync().finally(() => folder.close())
   return file
 }
 
@@ -37,8 +47,16 @@ async function createFirstTenant(
   { tenants }: Foundation,
   { DATA_DIR }: Config,
 ): Promise<{ tenantId: string; ownerKeyFile: string } | undefined> {
-  const first = await tenants.createFirst({ name: 'default' })
-  return first && { tenantId: first.tenantId, ownerKeyFile: await writeOwnerKey(DATA_DIR, first.ownerKey) }
+  let ownerKeyFile = ''
+  try {
+    const first = await tenants.createFirst({ name: 'default' }, async (key) => {
+      ownerKeyFile = await writeOwnerKey(DATA_DIR, key)
+    })
+    return first && { tenantId: first.tenantId, ownerKeyFile }
+  } catch (err) {
+    if (ownerKeyFile !== '') await rm(ownerKeyFile, { force: true }) // its tenant was not made
+    throw err
+  }
 }
 
 /**
@@ -48,10 +66,13 @@ async function createFirstTenant(
 export async function startServer(config: Config, { log }: { log: Log }): Promise<RunningServer> {
   await using stack = new AsyncDisposableStack()
   const foundation = stack.adopt(await openFoundation(config, { log }), (one) => one.close())
+  const inFlight = createInFlight()
+  stack.defer(() => inFlight.settled()) // handlers end once the pool, closed before this, has ended what they wait for
   const services = stack.adopt(await createServices(foundation, config), (one) => one.close())
   const first = await createFirstTenant(foundation, config)
   if (first) log.info(first, 'first start: a tenant was made, its owner key is in the file')
-  const app = createHttpApp(services, { trustProxy: config.TRUST_PROXY, corsOrigins: config.CORS_ORIGINS })
+  const options = { trustProxy: config.TRUST_PROXY, corsOrigins: config.CORS_ORIGINS }
+  const app = createHttpApp(services, options, inFlight)
   const address = { host: config.HOST, port: config.PORT, certFile: config.TLS_CERT_FILE, keyFile: config.TLS_KEY_FILE }
   const http = stack.adopt(await listen(address, app), (one) => one.close())
   foundation.ownListeners.push({ port: http.port })
@@ -85,7 +106,7 @@ export async function createTenant(
 /**
  * Runs the server until SIGTERM or SIGINT.
  *
- * @returns the exit code: 0 after a clean stop, 1 when the start failed
+ * @returns the exit code: 0 after a clean stop, 1 when the start failed or something did not close
  */
 export async function serve(env: Readonly<Record<string, string | undefined>>): Promise<number> {
   const refuse = (message: string) => {
@@ -112,6 +133,11 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   }
   const signal = await stopped
   log.info({ signal }, 'stopping')
-  await running.close()
-  return 0
+  try {
+    await running.close()
+    return 0
+  } catch (err) {
+    log.error({ cause: (err as { code?: unknown }).code }, 'something did not close cleanly')
+    return 1
+  }
 }

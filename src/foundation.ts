@@ -1,4 +1,5 @@
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts'
 import type { Config } from './config/config.ts'
@@ -28,6 +29,10 @@ export interface Foundation {
   wrapper: KeyWrapper
   keys: DeploymentKeys
   audit: AuditLog
+  /** The audit log's own connections. */
+  auditDb: Db
+  /** Connections of those who read and verify the audit log, so that they take none from anybody else. */
+  auditReaderDb: Db
   tenants: Tenants
   /** Ports that this process listens on; never dialled. The HTTP listener adds itself. */
   ownListeners: { port: number }[]
@@ -57,14 +62,19 @@ async function openConnection(
   stack: AsyncDisposableStack,
 ): Promise<ConnectionOptions> {
   if (config.DATABASE_URL) return { connectionString: config.DATABASE_URL }
-  const file = path.join(config.DATA_DIR, CONNECTION_FILE)
-  if (join) {
-    const running = await readFile(file, 'utf8').catch(() => undefined) // no server runs: start the database ourselves
-    if (running !== undefined) return JSON.parse(running) as ConnectionOptions
+  const { DATA_DIR: dataDir } = config
+  const file = path.join(dataDir, CONNECTION_FILE)
+  let embedded: Awaited<ReturnType<typeof startEmbedded>>
+  try {
+    embedded = await startEmbedded({ dataDir, log: (line) => log.debug({ line }, 'postgres') })
+  } catch (err) {
+    // A server runs on this folder: the operator's commands use its database.
+    if (!join || !existsSync(file)) throw err
+    return JSON.parse(await readFile(file, 'utf8')) as ConnectionOptions
   }
-  const embedded = await startEmbedded({ dataDir: config.DATA_DIR, log: (line) => log.debug({ line }, 'postgres') })
   stack.defer(() => embedded.stop())
-  await writeFile(file, JSON.stringify(embedded.connection), { mode: 0o600 })
+  await writeFile(`${file}.new`, JSON.stringify(embedded.connection), { mode: 0o600 })
+  await rename(`${file}.new`, file)
   stack.defer(() => rm(file, { force: true }))
   return embedded.connection
 }
@@ -100,6 +110,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
   const wrapper = await openWrapper(config, provider, await isNew(db))
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
   const auditDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
+  const auditReaderDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
   const audit = stack.adopt(createAuditLog({ db: auditDb, provider, headKey: keys.auditHead, clock }), (one) =>
     one.close(),
   )
@@ -115,6 +126,8 @@ export async function openFoundation(config: Config, options: FoundationOptions)
     wrapper,
     keys,
     audit,
+    auditDb,
+    auditReaderDb,
     tenants,
     ownListeners: [],
     close: () => resources.disposeAsync(),

@@ -48,12 +48,15 @@ function remembered(ttlMs: number, monotonic: () => number, check: () => Promise
 }
 
 function watchReadiness(
-  { db, keys, clock, wrapper }: Foundation,
+  { db, auditDb, keys, clock, wrapper }: Foundation,
   signer: Services['signer'],
   maxQueue: number,
 ): () => Promise<Readiness> {
   const database = remembered(READINESS_TTL_MS, clock.monotonic, () => db.ping())
-  const audit = remembered(READINESS_TTL_MS, clock.monotonic, () => db.query('select 1 from audit_heads limit 1'))
+  // A write that changes nothing: a database that only reads refuses it, as it would refuse an audit row.
+  const audit = remembered(READINESS_TTL_MS, clock.monotonic, () =>
+    auditDb.query('update audit_heads set seq = seq where false'),
+  )
   const kms = remembered(wrapper.provider === 'aws' ? KMS_TTL_MS : READINESS_TTL_MS, clock.monotonic, () =>
     keys.probe(),
   )
@@ -68,9 +71,9 @@ export async function createServices(
   foundation: Foundation,
   config: Config,
 ): Promise<Services & { close(): Promise<void> }> {
-  const { db, feed, wrapper, keys, audit, provider, clock, log, ownListeners } = foundation
+  const { db, auditReaderDb, feed, wrapper, keys, audit, provider, clock, log, ownListeners } = foundation
   await using stack = new AsyncDisposableStack()
-  const tenantKeys = createTenantKeys({ db, wrapper, provider, clock })
+  const tenantKeys = createTenantKeys({ db, wrapper, provider, clock, feed })
   // The vault asks who uses an entry, the integrations ask what an entry is: the later one is reached through a closure.
   let integrations: Integrations
   const vault = createVault({
@@ -81,7 +84,7 @@ export async function createServices(
     audit,
     clock,
     feed,
-    usersOf: (tenantId, id) => integrations.usersOf(tenantId, id),
+    usersOf: (tx, tenantId, id) => integrations.usersOf(tx, tenantId, id),
   })
   integrations = createIntegrations({ db, feed, audit, clock, vault })
   const signer = createSigner({ provider, issuer: keys.issuer, maxQueue: config.SIGNER_QUEUE_MAX })
@@ -101,7 +104,13 @@ export async function createServices(
   })
   const idempotency = createIdempotency({ db, clock })
   const refusals = createRefusalSummary({ audit, clock })
-  stack.defer(() => refusals.close())
+  stack.defer(async () => {
+    try {
+      await refusals.close()
+    } catch (err) {
+      log.warn({ code: (err as { code?: unknown }).code }, 'the last refusals before authentication were not recorded')
+    }
+  })
   const jobs = {
     'intents without an outcome': () => sweepOrphanedIntents({ db, audit, clock }),
     'idempotency keys': () => idempotency.sweep(),
@@ -140,7 +149,7 @@ export async function createServices(
     postureOf: (integration) => pool.postureOf(integration),
     idempotency,
     audit,
-    auditReader: createAuditReader({ db, provider, headKey: keys.auditHead }),
+    auditReader: createAuditReader({ db: auditReaderDb, provider, headKey: keys.auditHead }),
     countRefusal: (address) => refusals.count(address),
     signer,
     replays,

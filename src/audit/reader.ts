@@ -4,6 +4,7 @@ import type { CryptoProvider } from '../crypto/provider.ts'
 import type { Db } from '../db/db.ts'
 import type { HeadKey } from './chain-store.ts'
 import type { AuditRow } from './row.ts'
+import { readVaultWrites } from './vault-writes.ts'
 import { type ChainReport, verifyChain } from './verify.ts'
 
 /** A row with its place in the chain, as hexadecimal text. */
@@ -30,6 +31,8 @@ export interface AuditReader {
   get(tenantId: string, id: string): Promise<ChainedRow>
   /** Recomputes the tenant's chain and names the first bad row. */
   verify(tenantId: string): Promise<ChainReport>
+  /** Which SHA-384 the current record of each vault entry may have, in hexadecimal. */
+  vaultWrites(tenantId: string): Promise<ReadonlyMap<string, readonly string[]>>
 }
 
 interface StoredRow {
@@ -71,5 +74,6 @@ export function createAuditReader(deps: {
       return chained(rows[0])
     },
     verify: (tenantId) => verifyChain(deps, tenantId),
+    vaultWrites: (tenantId) => readVaultWrites(db, tenantId),
   }
 }

@@ -11,17 +11,27 @@ const LEASE_MS = 60_000
 /**
  * Closes intents whose outcome never came (a killed process, a database that was away) as `unknown`, a minute after their
  * deadline, and returns how many. Any number of processes may sweep at once: each intent is claimed before it is closed,
- * and a claim whose holder dies can be taken over after a minute.
+ * and a claim whose holder dies can be taken over after a minute. A tenant whose chain takes no rows keeps its own open and
+ * nobody else's.
  *
  * @throws {AppError} `database.unavailable`, `audit.unavailable`; the next sweep goes on from there
  */
 export async function sweepOrphanedIntents(deps: { db: Db; audit: Audit; clock: Clock }): Promise<number> {
   let closed = 0
+  let failure: PromiseRejectedResult | undefined
   for (;;) {
     const orphans = await claimOrphans(deps.db, deps.clock.now())
-    if (orphans.length === 0) return closed
-    await deps.audit.record(...orphans.map(outcomeEvent))
-    closed += orphans.length
+    const ofTenants = [...Map.groupBy(orphans, (intent) => intent.tenant_id).values()]
+    const results = await Promise.allSettled(
+      ofTenants.map(async (intents) => {
+        await deps.audit.record(...intents.map(outcomeEvent))
+        closed += intents.length
+      }),
+    )
+    failure ??= results.find((result) => result.status === 'rejected')
+    if (results.some((result) => result.status === 'fulfilled')) continue
+    if (failure) throw failure.reason
+    return closed
   }
 }
 

@@ -1,10 +1,15 @@
 import { equalBytes } from '../core/bytes.ts'
+import { NO_TENANT } from '../core/ids.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { Db, Queryable } from '../db/db.ts'
+import type { AuditAction } from './actions.ts'
 import type { HeadKey } from './chain-store.ts'
 import { GENESIS_HASH, headMac, rowHash } from './row.ts'
 
-/** `seq` is the first row that is wrong, missing, or too many; the last row plus one where only the head is wrong. */
+/**
+ * `seq` is the first row that is wrong, missing, or too many; the last row plus one where only the head is wrong. A chain
+ * that does not begin with its tenant's creation lacks row 1.
+ */
 export type ChainReport = { ok: true; rows: number } | { ok: false; rows: number; seq: number; problem: ChainProblem }
 
 export type ChainProblem =
@@ -33,9 +38,10 @@ interface StoredRow {
 }
 
 const PAGE = 1000
+const FIRST_ACTION = 'tenants.create' satisfies AuditAction
 
 /**
- * Recomputes the whole chain of a tenant from its first row, and compares the last with the head, in one snapshot. Rows
+ * Recomputes the whole chain of a tenant from its creation, and compares the last row with the head, in one snapshot. Rows
  * that were cut together with an old, authentic head look whole: only a checkpoint kept elsewhere shows that.
  *
  * @throws {AppError} `database.unavailable`
@@ -59,6 +65,7 @@ export function verifyChain(
         if (!equalBytes(row.prev_hash, last.hash)) return fault(seq, 'row does not follow the one before it')
         const hash = rowHash(deps.provider, tenantId, seq, last.hash, row.row_bytes)
         if (!equalBytes(row.hash, hash)) return fault(seq, 'hash does not match the row')
+        if (seq === 1 && !isFirst(tenantId, row)) return fault(1, 'row is missing')
         if (head && seq > Number(head.seq)) return fault(seq, 'row is behind the head')
         last = { seq, hash }
       }
@@ -71,8 +78,14 @@ export function verifyChain(
     }
     if (Number(head.seq) !== last.seq) return fault(last.seq + 1, 'row is missing')
     if (!equalBytes(head.hash, last.hash)) return fault(last.seq, 'head does not match the last row')
+    if (last.seq === 0 && tenantId !== NO_TENANT) return fault(1, 'row is missing')
     return { ok: true, rows: last.seq }
   })
+}
+
+/** What was deleted as a whole, head and all, begins again with something else. */
+function isFirst(tenantId: string, row: StoredRow): boolean {
+  return tenantId === NO_TENANT || row.action === FIRST_ACTION
 }
 
 async function findHead(tx: Queryable, tenantId: string) {

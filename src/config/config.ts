@@ -34,7 +34,7 @@ const Env = z
     LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
     LOG_FORMAT: z.enum(['json', 'pretty']).optional(),
     TRUST_PROXY: list.pipe(z.array(z.union([z.ipv4(), z.ipv6(), cidr]))).default([]),
-    CORS_ORIGINS: list.pipe(z.array(z.url())).default([]),
+    CORS_ORIGINS: list.pipe(z.array(z.url({ protocol: /^https?$/ }))).default([]),
   })
   .superRefine((env, ctx) => {
     const need = (ok: boolean, path: string, message: string) => {
@@ -53,6 +53,9 @@ const Env = z
 
 export type Config = z.output<typeof Env>
 
+/** Variables of features that are not there: set, they stop the start, so that nobody relies on them. */
+const notAvailable = ['AUDIT_SINKS', 'METRICS_TOKEN', 'BROKER_AUTH_CONFIG', 'GATEWAY_CONFIG']
+
 /** Names of every variable that means something to Sealwire. */
 export const configNames: readonly string[] = Object.keys(Env.shape)
 
@@ -66,7 +69,12 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>): 
     Object.entries(env).filter(([name, value]) => configNames.includes(name) && value !== ''),
   )
   const parsed = Env.safeParse(present)
-  if (parsed.success) return parsed.data
-  const lines = parsed.error.issues.map((issue) => `  ${issue.path[0]?.toString() ?? '?'}: ${issue.message}`)
+  const missing = notAvailable.filter((name) => env[name] !== undefined && env[name] !== '')
+  if (parsed.success && missing.length === 0) return parsed.data
+  const issues = parsed.error?.issues ?? []
+  const lines = [
+    ...issues.map((issue) => `  ${issue.path[0]?.toString() ?? '?'}: ${issue.message}`),
+    ...missing.map((name) => `  ${name}: not available in this version; unset it`),
+  ]
   throw new Error(`Invalid configuration:\n${[...new Set(lines)].join('\n')}`)
 }

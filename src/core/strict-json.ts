@@ -36,11 +36,18 @@ function nameOf(text: string, start: number, end: number): string {
   }
 }
 
+function addName(names: Set<string>, name: string): void {
+  const known = names.size // asking with `has` first would look every name up twice
+  if (names.add(name).size === known) refuse(`member ${JSON.stringify(name.slice(0, 64))} occurs twice`)
+}
+
+const UNUSED: Set<string> = new Set()
+
 /**
- * Judges depth, number of members and duplicate names in one pass over the text, without building anything, so that a
- * hostile body costs no more than its length. Names are compared after their escapes are decoded.
+ * Judges depth and number of members in one pass over the text, without building anything, so that a hostile body costs no
+ * more than its length; with `comparesNames` also duplicate names, after their escapes are decoded.
  */
-function scan(text: string, limits: JsonLimits): void {
+function scan(text: string, limits: JsonLimits, comparesNames: boolean): void {
   /** One entry for each open bracket: the names so far for an object, `undefined` for an array. */
   const open: (Set<string> | undefined)[] = []
   let expectsName = false
@@ -51,15 +58,13 @@ function scan(text: string, limits: JsonLimits): void {
       const end = endOfString(text, i)
       const names = open.at(-1)
       if (expectsName && names) {
-        const name = nameOf(text, i, end)
-        if (names.has(name)) refuse(`member ${JSON.stringify(name.slice(0, 64))} occurs twice`)
-        names.add(name)
         if (++members > limits.maxMembers) refuse(`more than ${limits.maxMembers} members`)
+        if (comparesNames) addName(names, nameOf(text, i, end))
         expectsName = false
       }
       i = end - 1
     } else if (c === 0x7b || c === 0x5b) {
-      open.push(c === 0x7b ? new Set() : undefined)
+      open.push(c === 0x5b ? undefined : comparesNames ? new Set() : UNUSED)
       if (open.length > limits.maxDepth) refuse(`nested deeper than ${limits.maxDepth}`)
       expectsName = c === 0x7b
     } else if (c === 0x7d || c === 0x5d) {
@@ -78,10 +83,13 @@ function scan(text: string, limits: JsonLimits): void {
  * @throws {AppError} `request.invalid`
  */
 export function parseStrictJson(text: string, limits: JsonLimits = defaultJsonLimits): unknown {
-  scan(text, limits)
+  scan(text, limits, false)
+  let value: unknown
   try {
-    return JSON.parse(text) as unknown
+    value = JSON.parse(text)
   } catch (err) {
     throw new AppError('request.invalid', 'Body: not JSON.', { cause: err })
   }
+  scan(text, limits, true) // the costly part comes last: a text that is too much, or no JSON, never gets here
+  return value
 }

@@ -4,9 +4,10 @@ import { newId } from '../core/ids.ts'
 import { allowOrigins } from './cors.ts'
 import { docsRoutes } from './docs.ts'
 import { createOperationHandler } from './handle-operation.ts'
+import type { InFlight } from './in-flight.ts'
 import { operations } from './operations.ts'
 import { publicRoutes } from './public-routes.ts'
-import { sendError, toAppError } from './render.ts'
+import { causeOf, sendError, toAppError } from './render.ts'
 import type { Services } from './services.ts'
 
 export interface HttpOptions {
@@ -16,7 +17,7 @@ export interface HttpOptions {
 }
 
 /** Puts every operation behind one Express app. Nothing here decides: it parses, calls and renders. */
-export function createHttpApp(services: Services, options: HttpOptions): Express {
+export function createHttpApp(services: Services, options: HttpOptions, inFlight: InFlight): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -28,14 +29,13 @@ export function createHttpApp(services: Services, options: HttpOptions): Express
 
   const methods = new Map<string, Set<string>>()
   for (const operation of operations) {
-    app[operation.method](operation.path, createOperationHandler(operation, services))
+    app[operation.method](operation.path, createOperationHandler(operation, services, inFlight))
     methods.set(operation.path, (methods.get(operation.path) ?? new Set()).add(operation.method.toUpperCase()))
   }
   app.use(publicRoutes(services))
   app.use(docsRoutes())
 
-  const refuse = (req: Request, res: Response, err: AppError) => {
-    const requestId = newId('req', services.clock.now())
+  const refuse = (req: Request, res: Response, err: AppError, requestId = newId('req', services.clock.now())) => {
     sendError(req, res, requestId, services.clock.now(), err)
   }
   for (const [path, allowed] of methods) {
@@ -49,13 +49,15 @@ export function createHttpApp(services: Services, options: HttpOptions): Express
     refuse(req, res, new AppError('route.not_found', 'There is no such route; the reference is at /docs.')),
   )
   app.use((err: unknown, req: Request, res: Response, _next: NextFunction) => {
-    // Express itself throws here, for instance for a path that does not decode.
-    const malformed = err instanceof URIError || (err as { status?: unknown }).status === 400
-    refuse(
-      req,
-      res,
-      malformed ? new AppError('request.invalid', 'The path is not well formed.') : toAppError(err, 'this time'),
-    )
+    // Express and its static files throw here: a path that does not decode, a precondition, a range.
+    const { status } = err as { status?: unknown }
+    if (err instanceof URIError || (typeof status === 'number' && status >= 400 && status < 500)) {
+      refuse(req, res, new AppError('request.invalid', 'The path or a header is not well formed.'))
+      return
+    }
+    const requestId = newId('req', services.clock.now())
+    services.log.error({ request_id: requestId, cause: causeOf(err) }, 'unexpected failure')
+    refuse(req, res, toAppError(err, requestId), requestId)
   })
   return app
 }

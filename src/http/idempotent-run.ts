@@ -86,7 +86,7 @@ export async function runOnce(
   } catch (err) {
     if (err instanceof AppError && err.code === 'outcome.unknown')
       await settle(idempotency.finish(scope, { unknown: true } satisfies Kept))
-    else if (err instanceof AppError && provesNothingDone(err)) await settle(idempotency.forget(scope))
+    else if (err instanceof AppError && err.code !== 'internal') await settle(idempotency.forget(scope))
     throw err // anything else leaves the claim, which turns into "unknown" at its deadline
   }
   if (answer.keep === false) await settle(idempotency.forget(scope))
@@ -95,9 +95,4 @@ export async function runOnce(
     await settle(idempotency.finish(scope, { answer: { data, status, subject, headers } }))
   }
   return answer
-}
-
-/** Whether an error says that nothing was done; a lost database or audit log may have swallowed the news of a commit. */
-function provesNothingDone({ code }: AppError): boolean {
-  return code !== 'internal' && code !== 'database.unavailable' && code !== 'audit.unavailable'
 }

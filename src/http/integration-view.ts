@@ -45,6 +45,9 @@ export function viewOf(
   return { ...integrationToWire(integration), posture: link, warning: warningOf(link, integration.config.protocol) }
 }
 
+/** The header that `answerOf` sets, for the document. */
+export const etagHeader = { ETag: 'The revision, for If-Match of a change.' } as const
+
 /** An answer about one integration, with its revision as `ETag`. */
 export function answerOf(
   services: Pick<Services, 'postureOf'>,

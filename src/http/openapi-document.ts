@@ -6,6 +6,7 @@ import {
   type ZodOpenApiResponseObject,
 } from 'zod-openapi'
 import type { ErrorCode } from '../core/errors.ts'
+import { headerComponents, headerParameters, refusalHeaders, successHeaders } from './openapi-headers.ts'
 import type { Operation } from './operation.ts'
 import { operations } from './operations.ts'
 import { problems, statusOf } from './problems.ts'
@@ -59,6 +60,10 @@ const problem = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457, for callers that accept application/problem+json' })
 
+/** Name of the component that says what an enveloped success holds once it is opened. */
+const plaintextName = ({ id }: Operation) => `${id}.Plaintext`
+const plaintext = ({ data }: Operation) => z.strictObject({ success: z.literal(true), data, error: z.null() })
+
 const success = (data: z.ZodType) => z.strictObject({ success: z.literal(true), data, error: z.null(), meta })
 const failure = z.strictObject({ success: z.literal(false), data: z.null(), error, meta }).meta({ id: 'Failure' })
 const sealedFailure = z
@@ -87,7 +92,9 @@ function errorsByStatus(operation: Operation): Map<number, ErrorCode[]> {
 }
 
 function successResponse(operation: Operation): ZodOpenApiResponseObject {
+  const headers = successHeaders(operation)
   const sealed = {
+    headers,
     description: 'Sealed to the calling key; its plaintext is described by `x-plaintext`.',
     content: { 'application/json': { schema: success(envelope) } },
   }
@@ -95,6 +102,7 @@ function successResponse(operation: Operation): ZodOpenApiResponseObject {
   const example = { success: true, data: operation.example.data, error: null, meta: exampleMeta }
   return {
     description: operation.summary,
+    headers,
     content: { 'application/json': { schema: success(operation.data), example } },
   }
 }
@@ -106,38 +114,17 @@ function describeOperation(operation: Operation): ZodOpenApiOperationObject {
     const schema = operation.enveloped ? sealedFailure : failure
     responses[`${status}` as '400'] = {
       description: statusCodes.join(', '),
+      headers: refusalHeaders(status, statusCodes),
       content: { 'application/json': { schema }, 'application/problem+json': { schema: problem } },
     }
   }
-  const headers = {
-    ...(operation.headers ?? {}),
-    ...(operation.idempotent
-      ? {
-          'Idempotency-Key':
-            '1 to 255 of A-Z a-z 0-9 _ : -. A retry with the same key and the same request is carried out once; kept for 24 h.',
-        }
-      : {}),
-    ...(operation.enveloped
-      ? {
-          'Envelope-Nonce':
-            '32 random bytes in base64url, new for every attempt: the answer then proves which request it answers.',
-        }
-      : {}),
-  }
-  const required = new Set(['If-Match'])
   return {
     operationId: operation.id,
     tags: [operation.path.split('/')[3] ?? 'other'],
     summary: operation.summary,
     description: [operation.description, `Scope: ${operation.scopes.join(' or ')}.`].filter(Boolean).join('\n\n'),
     security: [{ apiKey: [] }, { bearer: [] }],
-    parameters: Object.entries(headers).map(([name, description]) => ({
-      in: 'header' as const,
-      name,
-      description,
-      required: required.has(name),
-      schema: { type: 'string' as const },
-    })),
+    parameters: headerParameters(operation),
     ...(operation.params ? { requestParams: { path: operation.params } } : {}),
     ...(operation.body
       ? {
@@ -153,7 +140,12 @@ function describeOperation(operation: Operation): ZodOpenApiOperationObject {
       : {}),
     responses,
     ...(operation.enveloped
-      ? { 'x-plaintext': { example: { success: true, data: operation.example.data, error: null } } }
+      ? {
+          'x-plaintext': {
+            schema: { $ref: `#/components/schemas/${plaintextName(operation)}` },
+            example: { success: true, data: operation.example.data, error: null },
+          },
+        }
       : {}),
   }
 }
@@ -190,7 +182,10 @@ const publicPaths: ZodOpenApiPathsObject = {
       tags: ['health'],
       summary: 'Whether an answer could be made right now',
       security: [],
-      responses: { 200: raw('Ready', readiness), 503: raw('Not ready', readiness) },
+      responses: {
+        200: raw('Ready', readiness),
+        503: { ...raw('Not ready', readiness), headers: refusalHeaders(503, []) },
+      },
     },
   },
   '/.well-known/sealwire-keys': {
@@ -226,6 +221,7 @@ const publicPaths: ZodOpenApiPathsObject = {
 /** Makes the OpenAPI 3.1 document from the same descriptors that the server runs. */
 export function createOpenApiDocument(version: string): ReturnType<typeof createDocument> {
   const paths: ZodOpenApiPathsObject = {}
+  const enveloped = operations.filter((operation) => operation.enveloped)
   for (const operation of operations) {
     const path = operation.path.replaceAll(/:(\w+)/g, '{$1}')
     paths[path] = { ...paths[path], [operation.method]: describeOperation(operation) }
@@ -242,6 +238,8 @@ export function createOpenApiDocument(version: string): ReturnType<typeof create
     servers: [{ url: '/' }],
     paths: { ...paths, ...publicPaths },
     components: {
+      schemas: Object.fromEntries(enveloped.map((operation) => [plaintextName(operation), plaintext(operation)])),
+      headers: headerComponents,
       securitySchemes: {
         apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
         bearer: { type: 'http', scheme: 'bearer' },

@@ -16,7 +16,9 @@ export interface OperationRequest<Params, Query, Body> {
   ifMatch: string | undefined
   /** The value of a header that this operation declares, in lower case. */
   header(name: string): string | undefined
-  /** Absolute, on the monotonic clock: the answer must be on its way by then. */
+  /** When the request came, on the monotonic clock. */
+  startedMs: number
+  /** On the monotonic clock: the answer must be on its way by then. */
   deadlineMs: number
   /** Id of the message or object that this request makes; the same one on a retry with its `Idempotency-Key`. */
   messageId: string
@@ -74,6 +76,8 @@ export interface Operation<
   readonly idempotent?: boolean
   /** Request headers that this operation reads, for the document. */
   readonly headers?: Readonly<Record<string, string>>
+  /** Headers that every success has, for the document. */
+  readonly responseHeaders?: Readonly<Record<string, string>>
   handle(
     services: Services,
     request: OperationRequest<z.output<Params>, z.output<Query>, z.output<Body>>,

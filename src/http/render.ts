@@ -3,6 +3,9 @@ import { AppError, type ErrorCode } from '../core/errors.ts'
 import { apiHeaders } from './constant-headers.ts'
 import { problems, statusOf } from './problems.ts'
 
+/** Some codes have another status on the vault's routes. */
+export type RouteKind = 'vault' | 'other'
+
 export const API_VERSION = '2.0'
 
 /** The error member of every refusal; the same fields are RFC 9457 members when the caller asks for them. */
@@ -34,7 +37,7 @@ export function toAppError(err: unknown, requestId: string): AppError {
   })
 }
 
-export function errorBody(err: AppError, route: 'vault' | 'other'): ErrorBody {
+export function errorBody(err: AppError, route: RouteKind): ErrorBody {
   return {
     code: err.code,
     message: err.message,
@@ -43,6 +46,20 @@ export function errorBody(err: AppError, route: 'vault' | 'other'): ErrorBody {
     title: problems[err.code].title,
     status: statusOf(err.code, route),
   }
+}
+
+/** `Retry-After` in whole seconds, where trying again later makes sense. */
+export function retryAfter({ retryAfterS }: AppError, status: number): Record<string, string> {
+  if (retryAfterS === undefined && status !== 503 && status !== 429) return {}
+  return { 'retry-after': String(Math.max(1, Math.ceil(retryAfterS ?? 1))) }
+}
+
+/** Name, code and frames of a failure for the log; never its message, which may quote input. */
+export function causeOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return typeof cause
+  const { code } = cause as { code?: unknown }
+  const frames = (cause.stack ?? '').split('\n').filter((line) => line.startsWith('    at '))
+  return [typeof code === 'string' ? `${cause.name} ${code}` : cause.name, ...frames.slice(0, 8)].join('\n')
 }
 
 /** Sends a finished text in one write, with the security headers and a length. */
@@ -70,12 +87,10 @@ export function sendError(
   requestId: string,
   nowMs: number,
   err: AppError,
-  route: 'vault' | 'other' = 'other',
+  route: RouteKind = 'other',
 ): void {
   const body = errorBody(err, route)
-  const headers: Record<string, string> = { 'x-request-id': requestId }
-  if (err.retryAfterS !== undefined || body.status === 503 || body.status === 429)
-    headers['retry-after'] = String(Math.max(1, Math.ceil(err.retryAfterS ?? 1)))
+  const headers: Record<string, string> = { 'x-request-id': requestId, ...retryAfter(err, body.status) }
   if (body.status === 401) headers['www-authenticate'] = 'Bearer realm="sealwire"'
   if (!req.complete) headers['connection'] = 'close' // the rest of the body is not read
   if (/application\/problem\+json/i.test(req.headers.accept ?? '')) {

@@ -12,13 +12,14 @@ interface IntegrationRow {
   allowed_operations: string[]
   config: unknown
   policy_id: string | null
+  guards: unknown
   revision: number
   created_at: Date
   updated_at: Date
 }
 
 const COLUMNS =
-  'tenant_id, id, name, credential_id, allowed_operations, config, policy_id, revision, created_at, updated_at'
+  'tenant_id, id, name, credential_id, allowed_operations, config, policy_id, guards, revision, created_at, updated_at'
 
 export interface Page {
   limit: number
@@ -26,8 +27,12 @@ export interface Page {
   after?: string | undefined
 }
 
-/** A row whose settings no longer parse throws: it is refused, never guessed at. An unknown operation allows nothing. */
+/**
+ * A row whose settings no longer parse throws, and one with guards, which this release does not enforce: refused, never
+ * guessed at. An unknown operation allows nothing.
+ */
 function fromRow(row: IntegrationRow): Integration {
+  if (row.guards !== null) throw new Error(`${row.id} has guards, which this release does not enforce.`)
   return Object.freeze({
     id: row.id,
     tenantId: row.tenant_id,

@@ -4,7 +4,7 @@ import type { IntegrationConfig } from './config-schema.ts'
 export const operations = ['publish', 'subscribe'] as const
 export type Operation = (typeof operations)[number]
 
-/** A tenant's connection to one broker: which credential, which operations, which settings. Frozen: caches share it. */
+/** A tenant's connection to one broker: which credential, which operations, which settings. Caches share it: treat it as frozen, all the way down. */
 export interface Integration {
   readonly id: string
   readonly tenantId: string

@@ -31,8 +31,8 @@ export interface Integrations {
   update(caller: Caller, id: string, ifMatch: string | undefined, patch: IntegrationPatch): Promise<Integration>
   /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found` */
   remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void>
-  /** Ids of the integrations that use a credential, at most 100. */
-  usersOf(tenantId: string, credentialId: string): Promise<string[]>
+  /** Ids of the integrations that use a credential, at most 100, as `tx` sees them. */
+  usersOf(tx: Queryable, tenantId: string, credentialId: string): Promise<string[]>
 }
 
 export interface IntegrationsDeps {
@@ -41,7 +41,8 @@ export interface IntegrationsDeps {
   /** Its rows are committed while a change is still uncommitted, so it needs connections of its own. */
   audit: Audit
   clock: Clock
-  vault: { current(tenantId: string, id: string): Promise<{ credentialType: string } | undefined> }
+  /** Finds a credential and keeps it from being deleted until the transaction ends. */
+  vault: { hold(tx: Queryable, tenantId: string, id: string): Promise<{ credentialType: string } | undefined> }
 }
 
 type Fact = 'create' | 'update' | 'delete'
@@ -82,8 +83,8 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
     },
   })
 
-  async function assertCredential(tenantId: string, credentialId: string): Promise<void> {
-    const credential = await vault.current(tenantId, credentialId)
+  async function holdCredential(tx: Queryable, tenantId: string, credentialId: string): Promise<void> {
+    const credential = await vault.hold(tx, tenantId, credentialId)
     const problem = !credential
       ? 'no such vault entry'
       : credential.credentialType === MQTT_CREDENTIAL
@@ -123,10 +124,12 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
 
   return {
     async create(caller, input) {
-      await assertCredential(caller.tenantId, input.credentialId)
       const nowMs = clock.now()
       const row = { tenantId: caller.tenantId, id: newId('int', nowMs), now: new Date(nowMs) }
-      return change(caller, 'create', (tx) => insertIntegration(tx, row, input))
+      return change(caller, 'create', async (tx) => {
+        await holdCredential(tx, caller.tenantId, input.credentialId)
+        return insertIntegration(tx, row, input)
+      })
     },
 
     async list(tenantId, page = { limit: 100 }) {
@@ -148,9 +151,11 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
       const revision = revisionOf(ifMatch)
       if (revision === undefined) return refuse(db, caller.tenantId, id)
       await get(caller.tenantId, id) // what is not there is that, whatever else is wrong with the request
-      if (patch.credentialId !== undefined) await assertCredential(caller.tenantId, patch.credentialId)
       const at = { tenantId: caller.tenantId, id, revision, now: new Date(clock.now()) }
-      const apply = async (tx: Queryable) => (await updateIntegration(tx, at, patch)) ?? refuse(tx, caller.tenantId, id)
+      const apply = async (tx: Queryable) => {
+        if (patch.credentialId !== undefined) await holdCredential(tx, caller.tenantId, patch.credentialId)
+        return (await updateIntegration(tx, at, patch)) ?? refuse(tx, caller.tenantId, id)
+      }
       return change(caller, 'update', apply, { changed: Object.keys(patch).join(',') })
     },
 
@@ -161,7 +166,7 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
       await change(caller, 'delete', async (tx) => (await deleteIntegration(tx, at)) ?? refuse(tx, caller.tenantId, id))
     },
 
-    usersOf: (tenantId, credentialId) => selectUsers(db, tenantId, credentialId),
+    usersOf: selectUsers,
   }
 }
 

@@ -5,6 +5,7 @@ import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import type { CryptoProvider, KemPrivateKey, KemPublicKey, MacKey } from '../crypto/provider.ts'
 import { sizes } from '../crypto/sizes.ts'
+import type { ChangeFeed } from '../db/change-feed.ts'
 import { type Db, isUniqueViolation, type Queryable } from '../db/db.ts'
 import type { KeyPurpose, KeyWrapper } from '../kms/kms.ts'
 import { destroyKeys, findKeys, insertKeys, type StoredKey, unwrapKey, wrapNewKey } from './stored-key.ts'
@@ -31,6 +32,7 @@ export interface TenantKeys {
   newMacKey(tenantId: string): Promise<NewMacKey>
   newRecipientSeed(tenantId: string): Promise<StoredKey & { publicKey: Bytes }>
   insert(tx: Queryable, ...keys: readonly StoredKey[]): Promise<void>
+  /** Destroys private halves for good, and with the commit what any process holds of them in memory. */
   destroy(tx: Queryable, tenantId: string, ids: readonly string[]): Promise<void>
   /** Reports whether an encapsulation key is one that this deployment made for itself, or for the vault of any tenant. */
   isOurs(kemPublicKey: Uint8Array): Promise<boolean>
@@ -42,8 +44,9 @@ export function createTenantKeys(deps: {
   wrapper: KeyWrapper
   provider: CryptoProvider
   clock: Clock
+  feed: Pick<ChangeFeed, 'announce' | 'on'>
 }): TenantKeys {
-  const { db, wrapper, provider, clock } = deps
+  const { db, wrapper, provider, clock, feed } = deps
   const perf = { now: () => clock.monotonic() }
   const macKeys = new LRUCache<string, Promise<MacKey>>({ max: MAC_KEYS_MAX })
   const kemKeys = new LRUCache<string, Promise<KemPrivateKey>>({
@@ -53,6 +56,16 @@ export function createTenantKeys(deps: {
     ttlResolution: 0,
     perf,
   })
+
+  feed.on('recipient', (topicKey) => {
+    // MAC keys stay when the feed is lost, as in a KMS outage: nobody asks for one whose recipient has ended.
+    if (topicKey === undefined) kemKeys.clear()
+    else for (const cache of [macKeys, kemKeys]) forgetTenant(cache, topicKey.split('/')[0] ?? '')
+  })
+
+  function forgetTenant(cache: Pick<LRUCache<string, never>, 'keys' | 'delete'>, tenantId: string): void {
+    for (const key of cache.keys()) if (key.startsWith(`${tenantId}/`)) cache.delete(key)
+  }
 
   /** One load at a time for each key; a failed one is forgotten. */
   function once<Key>(cache: LRUCache<string, Promise<Key>>, cacheKey: string, load: () => Promise<Key>): Promise<Key> {
@@ -135,7 +148,7 @@ export function createTenantKeys(deps: {
     insert: (tx, ...keys) => insertKeys(tx, keys),
     async destroy(tx, tenantId, ids) {
       await destroyKeys(tx, tenantId, ids)
-      for (const id of ids) for (const cache of [macKeys, kemKeys]) cache.delete(`${tenantId}/${id}`)
+      await feed.announce(tx, 'recipient', tenantId)
     },
     async isOurs(kemPublicKey) {
       const { rows } = await db.query(

@@ -1,4 +1,4 @@
-import { constants, type FileHandle, link, open, rename, rm } from 'node:fs/promises'
+import { constants, type FileHandle, link, open, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { fromBase64, toBase64 } from '../core/base64.ts'
@@ -97,8 +97,8 @@ async function syncFolder(file: string): Promise<void> {
   await folder.sync().finally(() => folder.close())
 }
 
-/** Puts a whole and synced file at `file`, or leaves what was there. `place` is `rename` to replace, `link` to be the first. */
-async function writeRing(file: string, ring: KeyRing, place: typeof rename | typeof link): Promise<void> {
+/** Puts a whole and synced file at `file`, where there is none yet. */
+async function writeRing(file: string, ring: KeyRing): Promise<void> {
   const draft = `${file}.${newUuid()}`
   try {
     const handle = await open(draft, 'wx', MODE)
@@ -106,31 +106,18 @@ async function writeRing(file: string, ring: KeyRing, place: typeof rename | typ
       .writeFile(renderRing(ring))
       .then(() => handle.sync())
       .finally(() => handle.close())
-    await place(draft, file)
+    await link(draft, file)
     await syncFolder(file)
   } finally {
     await rm(draft, { force: true })
   }
 }
 
-function withNewKey(ring: KeyRing | undefined, provider: CryptoProvider): KeyRing {
-  const id = `local-${newUuid()}`
-  const key = { id, key: provider.randomBytes(RING_KEY_SIZE), createdAt: new Date().toISOString() }
-  return { primary: id, keys: [...(ring?.keys ?? []), key] }
-}
-
 /** Makes a ring of one key with mode 0600. Where another process was faster, that one's ring stays. */
 export async function createKeyRing(file: string, provider: CryptoProvider): Promise<void> {
-  await writeRing(file, withNewKey(undefined, provider), link).catch((err: unknown) => {
+  const id = `local-${newUuid()}`
+  const key = { id, key: provider.randomBytes(RING_KEY_SIZE), createdAt: new Date().toISOString() }
+  await writeRing(file, { primary: id, keys: [key] }).catch((err: unknown) => {
     if (!hasCode(err, 'EEXIST')) throw err
   })
-}
-
-/** Adds a key, makes it the primary one and returns its id; older ones stay, to unwrap. */
-export async function rotateKeyRing(file: string, provider: CryptoProvider): Promise<string> {
-  const ring = await readKeyRing(file)
-  if (!ring) throw new Error(`${file} is missing: there is nothing to rotate.`)
-  const next = withNewKey(ring, provider)
-  await writeRing(file, next, rename)
-  return next.primary
 }

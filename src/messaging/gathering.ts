@@ -1,8 +1,15 @@
 import type { IPublishPacket } from 'mqtt-packet'
 import { toBase64 } from '../core/base64.ts'
 import { decodeUtf8 } from '../core/bytes.ts'
+import { MAX_PLAINTEXT_BYTES } from '../envelope/envelope.ts'
 import type { IncomingMessage } from './broker.ts'
 import type { Qos } from './broker-limits.ts'
+
+/**
+ * Bytes of JSON that the messages of one answer may come to: payloads grow up to six times on their way into JSON, and
+ * topics and properties count as well. Half of what an envelope holds.
+ */
+export const MAX_MESSAGES_BYTES = MAX_PLAINTEXT_BYTES / 2
 
 export interface ReceivedMessage {
   topic: string
@@ -57,11 +64,15 @@ export interface Gathering {
   cut(): void
 }
 
-/** Gathers messages until a bound is met; what comes after it is dropped. `nowMs` is the wall clock. */
+/**
+ * Gathers messages until a bound is met, `maxBytes` of payloads or `MAX_MESSAGES_BYTES` of JSON; what comes after it is
+ * dropped. `nowMs` is the wall clock.
+ */
 export function createGathering(bounds: { maxMessages: number; maxBytes: number }, nowMs: () => number): Gathering {
   const messages: ReceivedMessage[] = []
   const full = Promise.withResolvers<void>()
   let bytes = 0
+  let jsonBytes = 0
   let truncated = false
   return {
     messages,
@@ -77,13 +88,16 @@ export function createGathering(bounds: { maxMessages: number; maxBytes: number 
     },
     add({ topic, payload, qos, retain, properties }: IncomingMessage): void {
       if (truncated) return
-      truncated = bytes + payload.length > bounds.maxBytes
-      if (!truncated) {
+      const content = { topic, ...textOf(payload), qos, retain, properties: propertiesOf(properties) }
+      const received = { ...content, received_at: new Date(nowMs()).toISOString() }
+      const size = Buffer.byteLength(JSON.stringify(received)) + 1 // and a comma
+      const fits = bytes + payload.length <= bounds.maxBytes && jsonBytes + size <= MAX_MESSAGES_BYTES
+      if (fits) {
         bytes += payload.length
-        const received = { topic, ...textOf(payload), qos, retain, properties: propertiesOf(properties) }
-        messages.push({ ...received, received_at: new Date(nowMs()).toISOString() })
-        truncated = messages.length >= bounds.maxMessages || bytes === bounds.maxBytes
+        jsonBytes += size
+        messages.push(received)
       }
+      truncated = !fits || messages.length >= bounds.maxMessages || bytes === bounds.maxBytes
       if (truncated) full.resolve()
     },
   }

@@ -130,7 +130,8 @@ export function createPublish({ pool, audit, clock }: PublishDeps): Publish {
     const startedMs = clock.monotonic()
     const base = { ...caller, messageId, object: { kind: 'integration', id: integration.id } }
     const said = { topic: clip(topic), qos, retain, payload_bytes: payload.length }
-    const intent: AuditEvent = { ...base, action: 'proxy.publish.intent', outcome: 'success', detail: said }
+    const intended = { ...said, deadline_ms: Math.max(0, Math.round(deadlineMs - startedMs)) }
+    const intent: AuditEvent = { ...base, action: 'proxy.publish.intent', outcome: 'success', detail: intended }
     const conclusion = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']): AuditEvent => ({
       ...base,
       action: 'proxy.publish.outcome',
@@ -144,7 +145,7 @@ export function createPublish({ pool, audit, clock }: PublishDeps): Publish {
     const record = (...events: AuditEvent[]) => recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, ...events)
 
     if (command.dryRun) {
-      const dryIntent = { ...intent, detail: { ...said, dry_run: true } }
+      const dryIntent = { ...intent, detail: { ...intended, dry_run: true } }
       await record(dryIntent, conclusion(decision.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
       const { allowed, trace } = decision
       return { dry_run: true, allowed, operation: 'publish', topic, trace: [...trace] }

@@ -137,7 +137,8 @@ export function createCollect({ pool, audit, clock }: CollectDeps): Collect {
     command.admit()
     const startedMs = clock.monotonic()
     const base = { ...caller, object: { kind: 'integration', id: integration.id } }
-    const said = { topic: clip(filter), qos, max_messages: maxMessages, wait_ms: waitMs }
+    const leftMs = Math.max(0, Math.round(deadlineMs - startedMs))
+    const said = { topic: clip(filter), qos, max_messages: maxMessages, wait_ms: waitMs, deadline_ms: leftMs }
     const intent: AuditEvent = { ...base, action: 'proxy.subscribe.intent', outcome: 'success', detail: said }
     const conclusion = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']): AuditEvent => {
       const durationMs = Math.round(clock.monotonic() - startedMs)

@@ -70,6 +70,20 @@ export async function findApiKey(db: Queryable, tenantId: string, id: string): P
   return rows[0] && mapRow(rows[0])
 }
 
+/** Finds a key and keeps it as it is until the transaction ends; with `update` also from others who lock it. */
+export async function lockApiKey(
+  tx: Queryable,
+  tenantId: string,
+  id: string,
+  strength: 'share' | 'update',
+): Promise<ApiKey | undefined> {
+  const { rows } = await tx.query<ApiKeyRow>(
+    `select ${COLUMNS} from api_keys k where k.tenant_id = $1 and k.id = $2 for ${strength}`,
+    [tenantId, id],
+  )
+  return rows[0] && mapRow(rows[0])
+}
+
 /** Newest first, revoked ones included. */
 export async function listApiKeys(db: Queryable, tenantId: string): Promise<ApiKey[]> {
   const { rows } = await db.query<ApiKeyRow>(

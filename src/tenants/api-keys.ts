@@ -7,6 +7,7 @@ import type { Secret } from '../core/secret.ts'
 import type { CryptoProvider, MacKey } from '../crypto/provider.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Db } from '../db/db.ts'
+import { holdActingKey } from './acting-key.ts'
 import { isAddressEntry } from './address-list.ts'
 import { API_KEY_SECRET_BYTES, apiKeyDigest, formatApiKey, parseApiKey } from './api-key.ts'
 import { type ApiKey, findApiKey, insertApiKey, listApiKeys, markRevoked, type StoredApiKey } from './api-key-store.ts'
@@ -32,7 +33,8 @@ export interface ApiKeys {
   /**
    * Makes a key and returns its secret, once. A key never gives more than its maker has: role, scopes, life, addresses.
    *
-   * @throws {AppError} `auth.forbidden` for more, `request.invalid` for a bad member
+   * @throws {AppError} `auth.forbidden` for more, `request.invalid` for a bad member, `auth.unauthenticated` when the maker
+   * was revoked or expired meanwhile
    */
   create(caller: Caller, principal: Principal, input: NewApiKey): Promise<{ apiKey: ApiKey; secret: Secret<string> }>
   list(tenantId: string): Promise<ApiKey[]>
@@ -153,24 +155,17 @@ export function createApiKeys(deps: ApiKeysDeps & { forget: (keyId: string) => v
       }
       assertDisplayName(input.name)
       const scopes = decideScopes(input, role, principal)
-      const maker = await findApiKey(db, principal.tenantId, principal.keyId)
-      if (!maker) throw notFound()
-      const expiresAt = decideExpiry(input.expiresAt, maker, clock.now())
-      const allowedAddresses = decideAddresses(input.allowedAddresses, maker)
-      const tenant = { id: principal.tenantId, sandbox: principal.sandbox }
-      const { stored, secret } = makeApiKey(deps, tenant, {
-        name: input.name,
-        role,
-        scopes,
-        expiresAt,
-        allowedAddresses,
-      })
-      const apiKey = withoutSecrets(stored)
-      await change(async (tx) => {
+      return change(async (tx) => {
+        const maker = await holdActingKey(tx, principal, clock.now(), 'share')
+        const expiresAt = decideExpiry(input.expiresAt, maker, clock.now())
+        const allowedAddresses = decideAddresses(input.allowedAddresses, maker)
+        const tenant = { id: principal.tenantId, sandbox: principal.sandbox }
+        const grant = { name: input.name, role, scopes, expiresAt, allowedAddresses }
+        const { stored, secret } = makeApiKey(deps, tenant, grant)
         await insertApiKey(tx, stored)
-        return { result: apiKey, events: [apiKeyEvent('api_keys.create', caller, apiKey)] }
+        const apiKey = withoutSecrets(stored)
+        return { result: { apiKey, secret }, events: [apiKeyEvent('api_keys.create', caller, apiKey)] }
       })
-      return { apiKey, secret }
     },
 
     list: (tenantId) => listApiKeys(db, tenantId),

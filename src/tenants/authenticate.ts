@@ -1,10 +1,10 @@
 import { type Bytes, equalBytes } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
-import { AppError } from '../core/errors.ts'
 import type { MacKey } from '../crypto/provider.ts'
 import { createCache } from '../db/cache.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Queryable } from '../db/db.ts'
+import { unauthenticated } from './acting-key.ts'
 import { createAddressTest } from './address-list.ts'
 import { type ApiKeyKind, apiKeyDigest, parseApiKey } from './api-key.ts'
 import { findPresentedKey } from './api-key-store.ts'
@@ -73,7 +73,7 @@ export function createAuthenticate(deps: {
 
   async function authenticate(presented: string | undefined, address: string): Promise<Principal> {
     const principal = await findCaller(presented, address)
-    if (!principal) throw new AppError('auth.unauthenticated', 'No valid API key was presented.')
+    if (!principal) throw unauthenticated()
     return principal
   }
   return Object.assign(authenticate, { forget: (keyId: string) => keys.forget(keyId) })

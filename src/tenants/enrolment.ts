@@ -6,6 +6,7 @@ import { newId } from '../core/ids.ts'
 import { isUniqueViolation } from '../db/db.ts'
 import { assertAcceptableKemKey, enrolmentProof } from '../envelope/enrolment.ts'
 import { ML_KEM_SUITE } from '../envelope/suites.ts'
+import { holdActingKey } from './acting-key.ts'
 import { assertDisplayName } from './display-name.ts'
 import type { Principal } from './principal.ts'
 import {
@@ -22,7 +23,6 @@ import {
   findActive,
   findRecipient,
   insertRecipient,
-  lockApiKey,
   wasEverClientHeld,
 } from './recipient-store.ts'
 
@@ -38,13 +38,15 @@ export interface EnrolmentSteps {
    * The first of an API key needs `recipients:enroll`, every later one `keys:manage`.
    *
    * @throws {AppError} `request.invalid` for an unacceptable key and for one that is enrolled or ours,
-   * `auth.forbidden`
+   * `auth.forbidden`, `auth.unauthenticated` when the API key was revoked meanwhile
    */
   enroll(caller: Caller, principal: Principal, input: Enrolment): Promise<{ recipient: KnownRecipient; macKey: Bytes }>
   /**
-   * Makes a pending recipient active and retires the one before it. The same proof again is answered alike.
+   * Makes a pending recipient active and retires the one before it, whose keys are destroyed. The same proof again is
+   * answered alike.
    *
-   * @throws {AppError} `object.not_found`, also for another API key's and after ten minutes; `request.invalid` for a wrong proof
+   * @throws {AppError} `object.not_found`, also for another API key's and after ten minutes; `request.invalid` for a wrong
+   * proof; `auth.unauthenticated` when the API key was revoked meanwhile
    */
   confirm(caller: Caller, principal: Principal, id: string, proof: Uint8Array): Promise<Recipient>
 }
@@ -102,7 +104,7 @@ export function createEnrolment(
       }
       try {
         await change(async (tx) => {
-          await lockApiKey(tx, tenantId, apiKeyId)
+          await holdActingKey(tx, principal, now.getTime(), 'update')
           for (const dropped of await dropPending(tx, { tenantId, apiKeyId, kemHash, now })) {
             await tenantKeys.destroy(tx, dropped.tenantId, [dropped.macKeyId])
           }
@@ -134,9 +136,12 @@ export function createEnrolment(
       await requireRight(principal)
       const topicKey = recipientTopicKey(tenantId, keyId)
       const confirmed = await change<Recipient>(async (tx) => {
-        await lockApiKey(tx, tenantId, keyId)
+        await holdActingKey(tx, principal, now.getTime(), 'update')
         const replaced = await findActive(tx, tenantId, keyId)
-        if (replaced) await endRecipient(tx, replaced, 'retired')
+        if (replaced) {
+          await endRecipient(tx, replaced, 'retired')
+          await tenantKeys.destroy(tx, tenantId, [replaced.kemKeyId, replaced.macKeyId])
+        }
         if (!(await activate(tx, tenantId, id, now))) throw notFound
         await feed.announce(tx, 'recipient', topicKey)
         const events = [recipientEvent('recipients.confirm', caller, recipient, replaced)]

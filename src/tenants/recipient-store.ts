@@ -39,11 +39,6 @@ function mapRow(row: RecipientRow): Recipient {
   }
 }
 
-/** Lets one change at a time touch the recipients of an API key, until the transaction ends. */
-export async function lockApiKey(tx: Queryable, tenantId: string, apiKeyId: string): Promise<void> {
-  await tx.query(`select 1 from api_keys where tenant_id = $1 and id = $2 for update`, [tenantId, apiKeyId])
-}
-
 export async function findRecipient(db: Queryable, tenantId: string, id: string): Promise<Recipient | undefined> {
   const { rows } = await db.query<RecipientRow>(`select ${COLUMNS} from recipients where tenant_id = $1 and id = $2`, [
     tenantId,

@@ -26,6 +26,8 @@ export interface Recipients extends EnrolmentSteps {
    * @throws {AppError} `recipient.required` for an API key whose client-held recipient has ended
    */
   sealingFor(principal: Principal): Promise<KnownRecipient>
+  /** Returns the active recipient of the calling API key if a client holds it; makes none. */
+  clientHeldFor(principal: Principal): Promise<KnownRecipient | undefined>
   /**
    * Returns the recipient `audience` with its private halves: the calling key's own, held by the server.
    *
@@ -76,6 +78,10 @@ export function createRecipients(deps: RecipientsDeps): Recipients {
 
   return {
     sealingFor,
+    async clientHeldFor(principal) {
+      const active = await findActive(db, principal.tenantId, principal.keyId)
+      return active?.custody === 'client' ? sealingFor(principal) : undefined
+    },
     async readerFor(principal, audience) {
       const addressed = await findRecipient(db, principal.tenantId, audience)
       if (addressed?.custody === 'client') {

@@ -3,8 +3,9 @@ import { wipe } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import { ML_KEM_SUITE } from '../envelope/suites.ts'
+import { lockApiKey } from './api-key-store.ts'
 import { type Recipient, type RecipientsDeps, recipientEvent } from './recipient.ts'
-import { findActive, insertRecipient, lockApiKey, wasEverClientHeld } from './recipient-store.ts'
+import { findActive, insertRecipient, wasEverClientHeld } from './recipient-store.ts'
 
 /** Makes the recipients of API keys that never enrolled: the server holds their private halves, wrapped. */
 export function createServerRecipients(deps: RecipientsDeps & { change: AuditedChange }): {
@@ -41,7 +42,7 @@ export function createServerRecipients(deps: RecipientsDeps & { change: AuditedC
         expiresAt: null,
       }
       return change<Recipient>(async (tx) => {
-        await lockApiKey(tx, tenantId, apiKeyId)
+        await lockApiKey(tx, tenantId, apiKeyId, 'update')
         const winner = await findActive(tx, tenantId, apiKeyId)
         if (winner) return { result: winner, events: [] }
         await refuseAfterClient(tx, tenantId, apiKeyId)

@@ -18,8 +18,15 @@ export interface NewTenant {
 
 export interface Tenants {
   create(input: { name: string; sandbox?: boolean }): Promise<NewTenant>
-  /** Creates the first tenant of a database, and returns `undefined` when there is one already; one of two racing processes wins. */
-  createFirst(input: { name: string }): Promise<NewTenant | undefined>
+  /**
+   * Creates the first tenant of a database, and returns `undefined` when there is one already; one of two racing processes
+   * wins. `deliver` brings the owner's key to where its user finds it before the tenant is committed, so that no crash
+   * leaves a tenant that nobody can enter; what it delivered for one that was not committed opens nothing.
+   */
+  createFirst(
+    input: { name: string },
+    deliver: (ownerKey: Secret<string>) => Promise<void>,
+  ): Promise<NewTenant | undefined>
 }
 
 /** Reports whether any tenant is there. */
@@ -68,10 +75,13 @@ export function createTenants(deps: ApiKeysDeps): Tenants {
 
   return {
     create: ({ name, sandbox = false }) => change((tx) => insert(tx, name, sandbox)),
-    createFirst: ({ name }) =>
+    createFirst: ({ name }, deliver) =>
       change<NewTenant | undefined>(async (tx) => {
         await tx.query(`select pg_advisory_xact_lock(hashtext('sealwire/first-tenant'))`)
-        return (await hasTenants(tx)) ? { result: undefined, events: [] } : insert(tx, name, false)
+        if (await hasTenants(tx)) return { result: undefined, events: [] }
+        const made = await insert(tx, name, false)
+        await deliver(made.result.ownerKey)
+        return made
       }),
   }
 }

@@ -83,6 +83,29 @@ export async function findEntry(
   return rows[0] && mapEntry(rows[0], now)
 }
 
+/** Finds an entry and keeps it from being deleted or changed until the transaction ends. */
+export async function holdEntry(
+  tx: Queryable,
+  tenantId: string,
+  id: string,
+  now: Date,
+): Promise<StoredEntry | undefined> {
+  const { rows } = await tx.query<EntryRow>(
+    `select ${ENTRY_COLUMNS} from vault_entries e
+     where e.tenant_id = $1 and e.id = $2 and e.deleted_at is null for share`,
+    [tenantId, id],
+  )
+  return rows[0] && mapEntry(rows[0], now)
+}
+
+/** Keeps entries from being written until the transaction ends. */
+export async function holdEntries(tx: Queryable, tenantId: string, ids: readonly string[]): Promise<void> {
+  await tx.query(`select 1 from vault_entries where tenant_id = $1 and id = any ($2) order by id for share`, [
+    tenantId,
+    ids,
+  ])
+}
+
 export async function insertEntry(tx: Queryable, entry: StoredEntry, metadata: string): Promise<void> {
   await tx.query(
     `insert into vault_entries

@@ -56,6 +56,32 @@ export async function findCurrentRecord(
   return rows[0] && { entry: mapEntry(rows[0], now), record: mapRecord(rows[0]) }
 }
 
+/**
+ * Current records in the order of their entries' ids, `limit` of them after the id `after`; those of `ids` where it is
+ * given. An entry whose version has no row has no record.
+ */
+export async function pageOfRecords(
+  db: Queryable,
+  tenantId: string,
+  { after, limit, ids = null }: { after: string | null; limit: number; ids?: readonly string[] | null },
+): Promise<{ entry: Omit<RecordContext, 'schema' | 'custody'>; record: RecordRow | undefined }[]> {
+  const { rows } = await db.query<
+    Pick<EntryRow, 'id' | 'version' | 'credential_type'> & (VersionRow | { schema: null })
+  >(
+    `select e.id, e.version, e.credential_type, v.schema, v.custody, v.vault_key_id, v.kem_ciphertext, v.wrapped_share,
+       v.share_kms_key_id, v.commitment, v.sealed
+     from vault_entries e left join vault_versions v
+       on v.tenant_id = e.tenant_id and v.entry_id = e.id and v.version = e.version
+     where e.tenant_id = $1 and e.deleted_at is null and ($2::uuid is null or e.id > $2)
+       and ($3::uuid[] is null or e.id = any ($3)) order by e.id limit $4`,
+    [tenantId, after, ids, limit],
+  )
+  return rows.map((row) => ({
+    entry: { tenantId, entryId: row.id, version: row.version, credentialType: row.credential_type },
+    record: row.schema === null ? undefined : mapRecord(row),
+  }))
+}
+
 /** Newest first. */
 export async function listVersions(db: Queryable, tenantId: string, id: string): Promise<VaultVersion[]> {
   const { rows } = await db.query<{ version: number; credential_type: string; current: boolean; created_at: Date }>(

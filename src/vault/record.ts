@@ -111,7 +111,11 @@ export function openRecord(
 }
 
 /** SHA-384 over context and every stored byte of a record; its audit row holds it, so that a restored pair of rows shows. */
-export function digestRecord(provider: CryptoProvider, context: RecordContext, record: StoredRecord): Bytes {
+export function digestRecord(
+  provider: Pick<CryptoProvider, 'sha384'>,
+  context: RecordContext,
+  record: StoredRecord,
+): Bytes {
   const { vaultKeyId, shareKmsKeyId, kemCiphertext, wrappedShare, commitment, sealed } = record
   const parts = [encodeContext(context), vaultKeyId, shareKmsKeyId, kemCiphertext, wrappedShare, commitment, sealed]
   return provider.sha384(labelled(DIGEST_LABEL, ...parts.map((part) => lengthPrefixed(part))))

@@ -83,7 +83,10 @@ export function createShareCache(deps: {
         loading = load(key, context, record)
         running.set(key, loading)
         const end = () => running.get(key) === loading && running.delete(key)
-        loading.then(end, end)
+        loading.then((share) => {
+          end()
+          setImmediate(() => wipe(share)) // everybody who waits for it takes a copy before the next turn of the loop
+        }, end)
       }
       return copyBytes(await loading)
     },

@@ -3,7 +3,7 @@ import type { AuditedChange } from '../audit/audited-change.ts'
 import { type Bytes, wipe } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { toHex } from '../core/hex.ts'
-import type { Db } from '../db/db.ts'
+import type { Db, Queryable } from '../db/db.ts'
 import { contextOf, entryEvent, entryNotFound, expiryOf, type NewEntry, parseNewEntry, publicView } from './entry.ts'
 import { insertEntry, markDeleted, moveToVersion, type StoredEntry, type VaultEntry } from './entry-store.ts'
 import type { EntryOpener } from './open-entry.ts'
@@ -16,8 +16,8 @@ import { encodeValues } from './values.ts'
 export interface VaultDeps extends RecordKeeperDeps {
   db: Db
   audit: Audit
-  /** Ids of the integrations that use an entry. */
-  usersOf: (tenantId: string, entryId: string) => Promise<readonly string[]>
+  /** Ids of the integrations that use an entry; asked within the transaction that deletes it. */
+  usersOf: (tx: Queryable, tenantId: string, entryId: string) => Promise<readonly string[]>
 }
 
 export interface VaultWrites {
@@ -54,8 +54,7 @@ export function createVaultWrites(
 
   async function sealVersion(entry: StoredEntry, plaintext: Bytes): Promise<SealedVersion> {
     const context = contextOf(entry)
-    const record = await keeper.seal(context, plaintext)
-    wipe(plaintext)
+    const record = await keeper.seal(context, plaintext).finally(() => wipe(plaintext))
     const digest = toHex(digestRecord(provider, context, record))
     return { context, record, detail: { record_sha384: digest, expires_at: entry.expiresAt?.toISOString() ?? null } }
   }
@@ -74,11 +73,10 @@ export function createVaultWrites(
     },
 
     async rotate(caller, id, values) {
-      const given = values === undefined ? undefined : encodeValues(values)
       const found = await opener.find(caller.tenantId, id)
-      const plaintext = given ?? (await opener.plaintext(found))
+      const plaintext = values === undefined ? await opener.plaintext(found) : encodeValues(values)
       const updatedAt = new Date(clock.now())
-      const expiresAt = given ? expiryOf(found.entry.ttlDays, updatedAt.getTime()) : found.entry.expiresAt
+      const expiresAt = values ? expiryOf(found.entry.ttlDays, updatedAt.getTime()) : found.entry.expiresAt
       const version = found.entry.version + 1
       const entry: StoredEntry = { ...found.entry, version, active: true, updatedAt, expiresAt }
       const sealed = await sealVersion(entry, plaintext)
@@ -91,7 +89,7 @@ export function createVaultWrites(
         await shredShares(tx, caller.tenantId, id, { below: version - 1 })
         await feed.announce(tx, 'vault', topicKey)
         const event = entryEvent(caller, entry)
-        const detail = { ...event.detail, ...sealed.detail, new_values: given !== undefined }
+        const detail = { ...event.detail, ...sealed.detail, new_values: values !== undefined }
         return { result: publicView(entry), events: [{ ...event, action: 'vault.rotate', detail }] }
       })
       forget(topicKey)
@@ -100,13 +98,13 @@ export function createVaultWrites(
 
     async remove(caller, id) {
       const { entry } = await opener.find(caller.tenantId, id)
-      const integrations = await usersOf(caller.tenantId, id)
-      if (integrations.length > 0) {
-        throw new AppError('object.in_use', 'Integrations use this credential.', { details: { integrations } })
-      }
       const topicKey = vaultTopicKey(caller.tenantId, id)
       await change(async (tx) => {
         if (!(await markDeleted(tx, caller.tenantId, id, new Date(clock.now())))) throw entryNotFound()
+        const integrations = await usersOf(tx, caller.tenantId, id) // behind those that held the entry while they began
+        if (integrations.length > 0) {
+          throw new AppError('object.in_use', 'Integrations use this credential.', { details: { integrations } })
+        }
         await shredShares(tx, caller.tenantId, id)
         await feed.announce(tx, 'vault', topicKey)
         return { result: undefined, events: [{ ...entryEvent(caller, entry), action: 'vault.delete' }] }

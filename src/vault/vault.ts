@@ -3,8 +3,9 @@ import { createAuditedChange } from '../audit/audited-change.ts'
 import { AppError } from '../core/errors.ts'
 import { isUuid } from '../core/ids.ts'
 import { createCache } from '../db/cache.ts'
+import type { Queryable } from '../db/db.ts'
 import { entryEvent, entryNotFound, publicView } from './entry.ts'
-import { findEntry, listEntries, markAccessed, type VaultEntry } from './entry-store.ts'
+import { findEntry, holdEntry, listEntries, markAccessed, type VaultEntry } from './entry-store.ts'
 import { createEntryOpener } from './open-entry.ts'
 import { createRecordKeeper } from './record-keeper.ts'
 import { listVersions, type VaultVersion } from './record-store.ts'
@@ -39,12 +40,18 @@ export interface Vault extends VaultWrites {
   versions(tenantId: string, id: string): Promise<VaultVersion[]>
   /** Without SQL once known; `undefined` for an entry that is not there. */
   current(tenantId: string, id: string): Promise<CurrentVersion | undefined>
+  /** As `current`, from the database; until the transaction ends the entry stays as it is. For whoever comes to use it. */
+  hold(tx: Queryable, tenantId: string, id: string): Promise<CurrentVersion | undefined>
   /** Returns the values for a connection to a broker; leaves no row of its own. @throws {AppError} `credential.expired` */
   open(tenantId: string, id: string): Promise<OpenedEntry>
 }
 
 const ENTRIES_MAX = 10_000
 const ENTRY_TTL_MS = 300_000
+
+function currentOf({ version, credentialType, expiresAt }: VaultEntry): CurrentVersion {
+  return { version, credentialType, expiresAt }
+}
 
 export function createVault(deps: VaultDeps): Vault {
   const { db, audit, clock, feed } = deps
@@ -57,7 +64,7 @@ export function createVault(deps: VaultDeps): Vault {
   async function load(topicKey: string): Promise<CurrentVersion | undefined> {
     const [tenantId = '', id = ''] = topicKey.split('/')
     const entry = await findEntry(db, tenantId, id, now())
-    return entry && { version: entry.version, credentialType: entry.credentialType, expiresAt: entry.expiresAt }
+    return entry && currentOf(entry)
   }
 
   return {
@@ -99,6 +106,11 @@ export function createVault(deps: VaultDeps): Vault {
 
     async current(tenantId, id) {
       return isUuid(id) ? known.get(vaultTopicKey(tenantId, id)) : undefined
+    },
+
+    async hold(tx, tenantId, id) {
+      const entry = isUuid(id) ? await holdEntry(tx, tenantId, id, now()) : undefined
+      return entry && currentOf(entry)
     },
 
     async open(tenantId, id) {

@@ -5,7 +5,17 @@ import { opensslProvider } from '#src/crypto-native/openssl.ts'
 import type { Db } from '#src/db/db.ts'
 import { createDb } from '#src/db/pool.ts'
 import { testDatabase } from '#test/support/database.ts'
-import { auditOn, eventOf, eventually, headKey, intentOf, isUnavailable, outcomeOf, verify } from './parts.ts'
+import {
+  auditOn,
+  creationOf,
+  eventOf,
+  eventually,
+  headKey,
+  intentOf,
+  isUnavailable,
+  outcomeOf,
+  verify,
+} from './parts.ts'
 
 describe('audit log', () => {
   let database: Awaited<ReturnType<typeof testDatabase>>
@@ -27,7 +37,7 @@ describe('audit log', () => {
     const [a, b] = [newId('ten'), newId('ten')]
     const audit = auditOn(db)
     await Promise.all([
-      audit.record(eventOf(a), eventOf(b)),
+      audit.record(creationOf(a), creationOf(b)),
       audit.record(eventOf(b), eventOf(NO_TENANT, { action: 'auth.refused_summary', detail: { count: 3 } })),
       audit.record(eventOf(a), eventOf(b)),
     ])
@@ -60,6 +70,7 @@ describe('audit log', () => {
     const pools = Array.from({ length: 3 }, () => createDb(database.connection))
     const replicas = pools.map((pool) => auditOn(pool))
     const rounds = Array.from({ length: 40 }, (_, i) => i)
+    await replicas[0]?.record(...tenants.map(creationOf))
     await Promise.all(
       rounds.flatMap((round) =>
         replicas.map((replica, n) => {
@@ -76,7 +87,7 @@ describe('audit log', () => {
       assert.equal(report.ok, true)
       total += report.rows
     }
-    assert.equal(total, rounds.length * replicas.length * tenants.length)
+    assert.equal(total, (rounds.length * replicas.length + 1) * tenants.length)
   })
 
   test('64 publishes at a time: commits stay far below a third of the requests, with synchronous_commit on', async () => {
@@ -96,7 +107,7 @@ describe('audit log', () => {
     assert.equal(rows[0]?.synchronous_commit, 'on')
     const audit = auditOn(pool)
     const tenants = Array.from({ length: 4 }, () => newId('ten'))
-    await audit.record(...tenants.map((tenantId) => eventOf(tenantId)))
+    await audit.record(...tenants.map(creationOf))
 
     const before = await statistics()
     let requests = 0
@@ -142,10 +153,11 @@ describe('audit log', () => {
     const audit = auditOn(db)
     const object = { kind: 'integration', id: 'int_\u0000\ud800' }
     await audit.record(
+      creationOf(tenantId),
       eventOf(tenantId, { actor: { id: 'a\u0000', userAgent: '\u0000' }, object, requestId: '\u0000' }),
     )
     await audit.close()
-    assert.deepEqual(await verify(db, tenantId), { ok: true, rows: 1 })
+    assert.deepEqual(await verify(db, tenantId), { ok: true, rows: 2 })
   })
 
   /** A database whose next transaction fails, or waits until it is let go. */
@@ -169,7 +181,7 @@ describe('audit log', () => {
     const tenantId = newId('ten')
     const { gate, trouble } = troubled()
     const audit = auditOn(gate)
-    await audit.record(eventOf(tenantId))
+    await audit.record(creationOf(tenantId))
     trouble.next = 'fail'
     await Promise.all([
       assert.rejects(audit.record(eventOf(tenantId)), isUnavailable),

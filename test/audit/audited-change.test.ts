@@ -7,22 +7,24 @@ import type { Db } from '#src/db/db.ts'
 
 const event: AuditEvent = { tenantId: 'ten_1', action: 'vault.seal', outcome: 'success', actor: { id: 'key_1' } }
 
-/** A database that writes down the order of things; `commit` fails when told. */
-function recorder({ commitFails = false, auditFailsAt = 0 } = {}) {
+const away = new AppError('database.unavailable', 'The database does not answer.')
+
+/** A database that writes down the order of things; commit and records fail when told. */
+function recorder({ commitError, auditFailsAt = [] }: { commitError?: Error; auditFailsAt?: number[] } = {}) {
   const steps: string[] = []
   let records = 0
   const db = {
     async transaction(work: (tx: never) => Promise<unknown>) {
       steps.push('begin')
       const result = await work(undefined as never)
-      if (commitFails) throw new AppError('database.unavailable', 'The database does not answer.')
+      if (commitError) throw commitError
       steps.push('commit')
       return result
     },
   } as unknown as Db
   const audit = {
     async record(...events: readonly AuditEvent[]) {
-      if (++records === auditFailsAt) throw new AppError('audit.unavailable', 'The audit log is not available.')
+      if (auditFailsAt.includes(++records)) throw new AppError('audit.unavailable', 'The audit log is not available.')
       steps.push(...events.map(({ outcome }) => `record ${outcome}`))
     },
   }
@@ -37,9 +39,18 @@ test('a change is recorded before it is committed', async () => {
   assert.deepEqual(steps, ['begin', 'record success', 'commit'])
 })
 
-test('a change that cannot be recorded is not committed', async () => {
-  const { steps, change } = recorder({ auditFailsAt: 1 })
-  await assert.rejects(change(work), { code: 'audit.unavailable' })
+test('a change that cannot be recorded is not committed; a late log may still write its row, so a second one follows', async () => {
+  const { steps, change } = recorder({ auditFailsAt: [1] })
+  await assert.rejects(change(work), { code: 'audit.unavailable', message: 'The audit log is not available.' })
+  assert.deepEqual(steps, ['begin', 'record unknown'])
+})
+
+test('when that row fails too, nothing is changed either', async () => {
+  const { steps, change } = recorder({ auditFailsAt: [1, 2] })
+  await assert.rejects(change(work), {
+    code: 'audit.unavailable',
+    message: 'Nothing was changed, but the audit log may say that it was.',
+  })
   assert.deepEqual(steps, ['begin'])
 })
 
@@ -52,18 +63,23 @@ test('a change that fails before it is recorded leaves no row', async () => {
   assert.deepEqual(steps, ['begin'])
 })
 
-test('a commit that fails after the record gets a second row: unknown', async () => {
-  const { steps, change } = recorder({ commitFails: true })
-  await assert.rejects(change(work), { code: 'database.unavailable' })
+const unknown = { code: 'outcome.unknown', message: 'Whether the change was made is not known.' }
+
+test('a commit without an answer gets a second row, and the caller is told that nobody knows', async () => {
+  const { steps, change } = recorder({ commitError: away })
+  await assert.rejects(change(work), unknown)
+  assert.deepEqual(steps, ['begin', 'record success', 'record unknown'])
+})
+
+test('a commit that was answered with a refusal gets a second row, and the refusal is thrown', async () => {
+  const { steps, change } = recorder({ commitError: new Error('rolled back') })
+  await assert.rejects(change(work), /^Error: rolled back$/)
   assert.deepEqual(steps, ['begin', 'record success', 'record unknown'])
 })
 
 test('when that row fails too, the caller is told that nobody knows', async () => {
-  const { change } = recorder({ commitFails: true, auditFailsAt: 2 })
-  await assert.rejects(change(work), {
-    code: 'audit.unavailable',
-    message: 'Whether the change was made is not known.',
-  })
+  const { change } = recorder({ commitError: away, auditFailsAt: [2] })
+  await assert.rejects(change(work), unknown)
 })
 
 test('a change without events writes no row', async () => {

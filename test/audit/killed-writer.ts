@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs'
 import { Secret } from '#src/core/secret.ts'
 import { type ConnectionOptions, createDb } from '#src/db/pool.ts'
-import { auditOn, intentOf, outcomeOf } from './parts.ts'
+import { auditOn, creationOf, intentOf, outcomeOf } from './parts.ts'
 
 /** Records two rows a message for ever, and says on stdout which messages are done, until it is killed. */
 const [connection = '{}', tenantId = ''] = process.argv.slice(2)
@@ -17,4 +17,5 @@ async function worker(name: number): Promise<never> {
   }
 }
 
+await audit.record(creationOf(tenantId))
 await Promise.all(Array.from({ length: 8 }, (_, name) => worker(name)))

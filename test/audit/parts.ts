@@ -29,6 +29,11 @@ export function eventOf(tenantId: string, more: Partial<AuditEvent> = {}): Audit
   }
 }
 
+/** The row that every tenant's chain begins with. */
+export function creationOf(tenantId: string): AuditEvent {
+  return eventOf(tenantId, { action: 'tenants.create', actor: { id: 'operator' }, detail: { name: 'plant' } })
+}
+
 export function intentOf(tenantId: string, messageId: string, deadlineMs = 10_000): AuditEvent {
   return eventOf(tenantId, {
     action: 'proxy.publish.intent',

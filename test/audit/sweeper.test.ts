@@ -6,7 +6,7 @@ import { newId } from '#src/core/ids.ts'
 import type { Db } from '#src/db/db.ts'
 import { createDb } from '#src/db/pool.ts'
 import { testDatabase } from '#test/support/database.ts'
-import { auditOn, eventOf, eventually, intentOf, isUnavailable, outcomeOf, verify } from './parts.ts'
+import { auditOn, creationOf, eventOf, eventually, intentOf, isUnavailable, outcomeOf, verify } from './parts.ts'
 
 describe('audit sweeper', () => {
   let database: Awaited<ReturnType<typeof testDatabase>>
@@ -37,7 +37,7 @@ describe('audit sweeper', () => {
     const { clock, audit, sweep } = parts()
     const tenantId = newId('ten')
     const intent = intentOf(tenantId, 'msg_orphan', 10_000)
-    await audit.record(intent)
+    await audit.record(creationOf(tenantId), intent)
 
     clock.nowMs = START + 69_999
     assert.equal(await sweep(), 0)
@@ -47,14 +47,14 @@ describe('audit sweeper', () => {
     assert.equal(await sweep(), 0)
     await audit.close()
 
-    const [, closing, ...more] = await rowsOf(tenantId)
+    const [, , closing, ...more] = await rowsOf(tenantId)
     assert.deepEqual(more, [])
     assert.deepEqual(
       { ...closing, id: null, at: null },
       {
         id: null,
         tenant_id: tenantId,
-        seq: 2,
+        seq: 3,
         at: null,
         action: 'proxy.publish.outcome',
         outcome: 'unknown',
@@ -139,6 +139,24 @@ describe('audit sweeper', () => {
     assert.deepEqual(meanwhile, [0])
     await audit.close()
     assert.equal((await rowsOf(tenantId)).length, 2)
+  })
+
+  test('a tenant whose chain takes no rows keeps its intents open, and nobody else’s', async () => {
+    const { clock, audit, sweep } = parts()
+    const [victim, ...others] = [newId('ten'), newId('ten'), newId('ten')]
+    await audit.record(...[victim, ...others].map((tenantId) => intentOf(tenantId, 'msg_1')))
+    await db.query('update audit_heads set mac = sha512(mac) where tenant_id = $1', [victim])
+    clock.nowMs = START + 1_000_000
+    await assert.rejects(sweep(), isUnavailable)
+    await audit.close()
+    await db.query('delete from audit_open_intents where tenant_id = $1', [victim])
+    assert.equal((await rowsOf(victim)).length, 1)
+    for (const tenantId of others) {
+      assert.deepEqual(
+        (await rowsOf(tenantId)).map(({ action, outcome }) => `${action} ${outcome}`),
+        ['proxy.publish.intent success', 'proxy.publish.outcome unknown'],
+      )
+    }
   })
 
   test('what a sweeper could not close is taken up again when its claim has run out', async () => {

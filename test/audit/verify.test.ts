@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { newId } from '#src/core/ids.ts'
+import { GENESIS_HASH, headMac } from '#src/audit/row.ts'
+import { NO_TENANT, newId } from '#src/core/ids.ts'
 import type { Db } from '#src/db/db.ts'
 import { testDatabase } from '#test/support/database.ts'
-import { auditOn, eventOf, verify } from './parts.ts'
+import { auditOn, creationOf, eventOf, headKey, verify } from './parts.ts'
 
 describe('audit verify', () => {
   let database: Awaited<ReturnType<typeof testDatabase>>
@@ -19,7 +20,8 @@ describe('audit verify', () => {
   async function chains(): Promise<{ victim: string; twin: string }> {
     const [victim, twin] = [newId('ten'), newId('ten')]
     const audit = auditOn(db)
-    for (let i = 1; i <= ROWS; i++)
+    await audit.record(creationOf(victim), creationOf(twin))
+    for (let i = 2; i <= ROWS; i++)
       await audit.record(...[victim, twin].map((id) => eventOf(id, { detail: { version: i } })))
     await audit.close()
     return { victim, twin }
@@ -163,10 +165,37 @@ describe('audit verify', () => {
     }
   })
 
+  test('verify finds everything deleted, head and all, whatever was written since', async () => {
+    const { victim, twin } = await chains()
+    for (const table of ['audit_rows', 'audit_heads'])
+      await db.query(`delete from ${table} where tenant_id = $1`, [victim])
+    const restarted = auditOn(db)
+    await restarted.record(eventOf(victim), creationOf(victim))
+    await restarted.close()
+    assert.deepEqual(await verify(db, victim), { ok: false, rows: 0, seq: 1, problem: 'row is missing' })
+    assert.deepEqual(await verify(db, twin), { ok: true, rows: ROWS })
+  })
+
+  test('a tenant whose log holds no row at all has lost its first; the log of no tenant may be empty', async () => {
+    for (const [tenantId, report] of [
+      [newId('ten'), { ok: false, rows: 0, seq: 1, problem: 'row is missing' }],
+      [NO_TENANT, { ok: true, rows: 0 }],
+    ] as const) {
+      const mac = headMac(headKey.mac, tenantId, 0, GENESIS_HASH)
+      await db.query('insert into audit_heads (tenant_id, seq, hash, mac, mac_key_id) values ($1, 0, $2, $3, $4)', [
+        tenantId,
+        GENESIS_HASH,
+        mac,
+        headKey.id,
+      ])
+      assert.deepEqual(await verify(db, tenantId), report)
+    }
+  })
+
   test('verify goes on over more than one page', async () => {
     const tenantId = newId('ten')
     const audit = auditOn(db, { limits: { timeoutMs: 10_000 } })
-    await audit.record(...Array.from({ length: 2100 }, () => eventOf(tenantId)))
+    await audit.record(creationOf(tenantId), ...Array.from({ length: 2099 }, () => eventOf(tenantId)))
     await audit.close()
     assert.deepEqual(await verify(db, tenantId), { ok: true, rows: 2100 })
     await db.query('delete from audit_rows where tenant_id = $1 and seq = 2050', [tenantId])

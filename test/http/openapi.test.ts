@@ -3,8 +3,14 @@ import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { type SpecData, Validator } from '@seriousme/openapi-schema-validator'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
 import { createOpenApiDocument } from '#src/http/openapi-document.ts'
 import { operations } from '#src/http/operations.ts'
+
+interface Described {
+  'x-plaintext'?: { schema: { $ref: string }; example: object }
+}
 
 test('openapi.json is what the code says', async () => {
   await promisify(execFile)(process.execPath, ['scripts/generate-openapi.ts', '--check'])
@@ -47,6 +53,28 @@ test('every example fits its schema', () => {
     )
     if (body && example.body !== undefined) assert.ok(body.safeParse(example.body).success, `${id}: body`)
   }
+})
+
+test('every enveloped operation says what its plaintext holds, and its example fits', () => {
+  const document = createOpenApiDocument('0.0.0')
+  const ajv = new Ajv2020({ strict: false })
+  addFormats.default(ajv)
+  ajv.addSchema(document, 'openapi')
+  let found = 0
+  for (const { id, method, path, enveloped } of operations) {
+    const described = document.paths?.[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method] as unknown as Described
+    assert.equal(described['x-plaintext'] !== undefined, enveloped === true, id)
+    if (!described['x-plaintext']) continue
+    found++
+    const { schema, example } = described['x-plaintext']
+    const name = schema.$ref.split('/').at(-1) ?? ''
+    assert.match(name, /^[A-Za-z0-9._-]+$/)
+    const validate = ajv.compile({ $ref: `openapi${schema.$ref}` })
+    assert.ok(validate(example), `${id}: ${ajv.errorsText(validate.errors)}`)
+    assert.ok(!validate({ ...example, data: {} }), `${id}: anything fits`)
+    assert.ok(!validate({ ...example, extra: 1 }), `${id}: it is open`)
+  }
+  assert.ok(found >= 2)
 })
 
 test('every operation id is unique and says its capability', () => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { performance } from 'node:perf_hooks'
 import { after, before, test } from 'node:test'
 import { type ApiServer, refused, startApiServer, succeed } from '#test/support/api-server.ts'
 
@@ -50,11 +49,10 @@ const badBodies = [
 ]
 
 for (const { name, body, says } of badBodies) {
-  test(`a body with ${name} is 400 with the reason, within 50 ms of the event loop`, async () => {
-    const started = performance.eventLoopUtilization()
+  // How long it may take is judged in test/core/strict-json.test.ts.
+  test(`a body with ${name} is 400 with the reason`, async () => {
     const reply = await refused(post(body), 400, 'request.invalid')
     assert.match(reply.json.error.message, says)
-    assert.ok(performance.eventLoopUtilization(started).active < 250, 'the loop was busy for too long') // client and server share it
   })
 }
 

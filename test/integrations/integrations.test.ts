@@ -4,7 +4,7 @@ import type { AuditEvent, Caller } from '#src/audit/audit.ts'
 import { AppError, type ErrorCode } from '#src/core/errors.ts'
 import { newId, newUuid } from '#src/core/ids.ts'
 import { type ChangeFeed, createChangeFeed } from '#src/db/change-feed.ts'
-import type { Db } from '#src/db/db.ts'
+import type { Db, Queryable } from '#src/db/db.ts'
 import { createIntegrationBody, patchIntegrationBody } from '#src/integrations/bodies.ts'
 import { etagOf, type Integration } from '#src/integrations/integration.ts'
 import { createIntegrations } from '#src/integrations/integrations.ts'
@@ -74,7 +74,7 @@ describe('integrations', () => {
       },
     }
     const vault = {
-      async current(_tenantId: string, id: string) {
+      async hold(_tx: Queryable, _tenantId: string, id: string) {
         return [CREDENTIAL, OTHER_TYPE].includes(id)
           ? { credentialType: id === CREDENTIAL ? 'custom_kv' : 'api_key' }
           : undefined
@@ -143,6 +143,21 @@ describe('integrations', () => {
     const { id } = await integrations.create(caller, inputOf())
     await database.db.query(`update integrations set allowed_operations = '{Publish,*,subscribe}' where id = $1`, [id])
     assert.deepEqual([...(await integrations.get(caller.tenantId, id)).allowedOperations], ['subscribe'])
+  })
+
+  test('guards in the database, which this release does not enforce, refuse everything; without them it works', async () => {
+    const { caller, integrations } = await parts()
+    const { id } = await integrations.create(caller, inputOf())
+    const set = (guards: string | null) =>
+      database.db.query('update integrations set guards = $2 where id = $1', [id, guards])
+    for (const guards of ['{}', '[]', '{"max-qos":1}']) {
+      await set(guards)
+      for (const ask of [integrations.get, integrations.find])
+        await assert.rejects(ask(caller.tenantId, id), /has guards/)
+      await assert.rejects(integrations.list(caller.tenantId), /has guards/)
+    }
+    await set(null)
+    assert.equal((await integrations.find(caller.tenantId, id)).id, id)
   })
 
   test('the credential must be there and hold broker settings, at creation and at change', async () => {
@@ -247,7 +262,7 @@ describe('integrations', () => {
     }
     assert.deepEqual(await integrations.get(theirs.tenantId, theirs.id), theirs)
     assert.deepEqual(await integrations.list(caller.tenantId), { items: [], nextAfter: null })
-    assert.deepEqual(await integrations.usersOf(caller.tenantId, CREDENTIAL), [])
+    assert.deepEqual(await integrations.usersOf(database.db, caller.tenantId, CREDENTIAL), [])
   })
 
   test('without its audit row a change is not made', async () => {
@@ -312,9 +327,9 @@ describe('integrations', () => {
   test('usersOf names the integrations of a credential, and no others', async () => {
     const { caller, integrations } = await parts()
     const { id } = await integrations.create(caller, inputOf())
-    assert.deepEqual(await integrations.usersOf(caller.tenantId, CREDENTIAL), [id])
-    assert.deepEqual(await integrations.usersOf(caller.tenantId, OTHER_TYPE), [])
+    assert.deepEqual(await integrations.usersOf(database.db, caller.tenantId, CREDENTIAL), [id])
+    assert.deepEqual(await integrations.usersOf(database.db, caller.tenantId, OTHER_TYPE), [])
     await integrations.remove(caller, id, '"1"')
-    assert.deepEqual(await integrations.usersOf(caller.tenantId, CREDENTIAL), [])
+    assert.deepEqual(await integrations.usersOf(database.db, caller.tenantId, CREDENTIAL), [])
   })
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { equalBytes, utf8 } from '#src/core/bytes.ts'
 import { createTenantKeys } from '#src/keys/tenant-keys.ts'
-import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
+import { localFeed, type TestDeployment, testDeployment } from '#test/support/deployment.ts'
 
 describe('keys of tenants', () => {
   let deployment: TestDeployment
@@ -70,12 +70,63 @@ describe('keys of tenants', () => {
     await tenantKeys.kemPrivateKey(principal.tenantId, keyId) // a failure is not kept
   })
 
+  /** The next turn of the loop, in which the announcement arrives. */
+  const heard = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+
+  test('a key that is asked for while it is being destroyed is gone after the commit, in every process', async () => {
+    const { principal } = await deployment.tenant()
+    const { tenantId } = principal
+    const feed = localFeed()
+    const other = createTenantKeys({ ...deployment, feed })
+    const { stored: mac } = await deployment.tenantKeys.newMacKey(tenantId)
+    const seed = await deployment.tenantKeys.newRecipientSeed(tenantId)
+    const { stored: twin } = await deployment.tenantKeys.newMacKey(tenantId)
+    await deployment.tenantKeys.insert(deployment.db, mac, seed, twin)
+    const both = [deployment.tenantKeys, other]
+    await deployment.db.transaction(async (tx) => {
+      await deployment.tenantKeys.destroy(tx, tenantId, [mac.id, seed.id])
+      for (const keys of both) {
+        await keys.macKey(tenantId, mac.id)
+        await keys.kemPrivateKey(tenantId, seed.id)
+      }
+    })
+    deployment.feed.send('recipient', tenantId) // PostgreSQL announces at the commit, our feed at the statement
+    feed.send('recipient', tenantId)
+    for (const keys of both) {
+      await assert.rejects(keys.macKey(tenantId, mac.id), { code: 'vault.unavailable' })
+      await assert.rejects(keys.kemPrivateKey(tenantId, seed.id), { code: 'vault.unavailable' })
+      assert.ok(await keys.macKey(tenantId, twin.id))
+    }
+  })
+
+  test('a lost change feed drops decapsulation keys from memory, and keeps MAC keys', async () => {
+    const { principal } = await deployment.tenant()
+    const { tenantKeys, wrapper } = deployment
+    const { stored } = await tenantKeys.newMacKey(principal.tenantId)
+    await tenantKeys.insert(deployment.db, stored)
+    const { keyId } = await tenantKeys.vaultKey(principal.tenantId)
+    const ask = () =>
+      Promise.all([
+        tenantKeys.macKey(principal.tenantId, stored.id),
+        tenantKeys.kemPrivateKey(principal.tenantId, keyId),
+      ])
+    await ask()
+    wrapper.calls.length = 0
+    deployment.feed.send('recipient', undefined)
+    await ask()
+    assert.deepEqual(
+      wrapper.calls.map(({ context }) => context.purpose),
+      ['vault-key'],
+    )
+  })
+
   test('a destroyed key is gone, from memory too', async () => {
     const { principal } = await deployment.tenant()
     const { stored } = await deployment.tenantKeys.newMacKey(principal.tenantId)
     await deployment.tenantKeys.insert(deployment.db, stored)
     await deployment.tenantKeys.macKey(principal.tenantId, stored.id)
     await deployment.tenantKeys.destroy(deployment.db, principal.tenantId, [stored.id])
+    await heard()
     await assert.rejects(deployment.tenantKeys.macKey(principal.tenantId, stored.id), { code: 'vault.unavailable' })
     const { rows } = await deployment.db.query<{ wrapped: unknown }>(`select wrapped from keys where id = $1`, [
       stored.id,

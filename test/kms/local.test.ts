@@ -8,7 +8,6 @@ import { utf8 } from '#src/core/bytes.ts'
 import { AppError } from '#src/core/errors.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import { opensslProvider } from '#src/crypto-native/openssl.ts'
-import { rotateKeyRing } from '#src/kms/key-ring-file.ts'
 import type { WrapContext } from '#src/kms/kms.ts'
 import { openLocalKeyWrapper } from '#src/kms/local.ts'
 
@@ -105,22 +104,6 @@ for (const { why, other } of otherContexts) {
     assert.deepEqual(await wrapper.unwrap(keyId, wrapped, reversed), share)
   })
 }
-
-test('after a rotation the new key wraps, the old one still unwraps, and neither answers for the other', async () => {
-  const before = await create()
-  const old = await before.wrap(before.defaultKeyId, share, context)
-  const id = await rotateKeyRing(file, provider)
-  assert.equal(statSync(file).mode & 0o777, 0o600)
-  assert.deepEqual(readdirSync(folder), [path.basename(file)])
-
-  const after = await open()
-  assert.equal(after.defaultKeyId, id)
-  const fresh = await after.wrap(id, share, context)
-  assert.deepEqual(await after.unwrap(old.keyId, old.wrapped, context), share)
-  assert.deepEqual(await after.unwrap(fresh.keyId, fresh.wrapped, context), share)
-  await refuses(after.unwrap(fresh.keyId, old.wrapped, context))
-  await refuses(after.unwrap(old.keyId, fresh.wrapped, context))
-})
 
 test('1 to 4,096 bytes are wrapped, as with KMS', async () => {
   const wrapper = await create()

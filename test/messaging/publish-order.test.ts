@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Audit } from '#src/audit/audit.ts'
 import { utf8 } from '#src/core/bytes.ts'
-import { systemClock } from '#src/core/clock.ts'
+import { type Clock, systemClock } from '#src/core/clock.ts'
 import { AppError, type ErrorCode } from '#src/core/errors.ts'
 import { newId } from '#src/core/ids.ts'
 import type { Integration, Operation } from '#src/integrations/integration.ts'
@@ -207,6 +207,28 @@ test('rows hold no payload, and no more than 256 characters of the topic', async
     assert.equal(String(row.detail?.['topic']).length, 256)
     assert.equal(row.detail?.['payload_bytes'], 14)
   }
+})
+
+test('an intent says how long it may stay open: what its caller left of the deadline', async () => {
+  const clock: Clock = { now: systemClock.now, monotonic: () => 1_000.4 }
+  const { audit, rows } = createMemoryAudit()
+  const [messageId, integration] = [newId('msg'), createIntegration({ config: { topics: ['a'] } })]
+  const common = { caller: callerOf(integration), integration, topic: 'a', deadlineMs: 121_000, admit: () => undefined }
+  const publish = createPublish({ pool: { publish: () => Promise.resolve(acknowledged) }, audit, clock })
+  await publish({ ...common, messageId, payload: utf8('x') })
+  await publish({ ...common, messageId, payload: utf8('x'), dryRun: true })
+  await createCollect({ pool: { collector: () => assert.fail() }, audit, clock })({ ...common, dryRun: true })
+  assert.deepEqual(
+    rows.map(({ action, detail }) => [action, detail?.['deadline_ms']]),
+    [
+      ['proxy.publish.intent', 120_000],
+      ['proxy.publish.outcome', undefined],
+      ['proxy.publish.intent', 120_000],
+      ['proxy.publish.outcome', undefined],
+      ['proxy.subscribe.intent', 120_000],
+      ['proxy.subscribe.outcome', undefined],
+    ],
+  )
 })
 
 test('a dry run makes every check, answers the decision with its trace, and sends nothing', async () => {

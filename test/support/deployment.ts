@@ -140,9 +140,9 @@ export async function testDeployment({ provider = opensslProvider }: { provider?
   const feed = localFeed()
   const users = new Map<string, readonly string[]>()
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
-  const tenantKeys = createTenantKeys({ db, wrapper, provider, clock })
+  const tenantKeys = createTenantKeys({ db, wrapper, provider, clock, feed })
   const deps = { db, feed, provider, clock, audit, wrapper, tenantKeys, pepper: keys.pepper }
-  const usersOf = async (tenantId: string, id: string) => users.get(`${tenantId}/${id}`) ?? []
+  const usersOf = async (_tx: Queryable, tenantId: string, id: string) => users.get(`${tenantId}/${id}`) ?? []
   const parts = {
     tenants: createTenants(deps),
     apiKeys: createApiKeys({ ...deps, forget: () => undefined }),
@@ -159,7 +159,8 @@ export async function testDeployment({ provider = opensslProvider }: { provider?
     users,
     /** The same over the same database, as another process would have it: nothing cached, nothing shared in memory. */
     replica: () => {
-      const own = { ...deps, feed: localFeed(), tenantKeys: createTenantKeys(deps) }
+      const heard = { ...deps, feed: localFeed() }
+      const own = { ...heard, tenantKeys: createTenantKeys(heard) }
       return {
         feed: own.feed,
         recipients: createRecipients(own),

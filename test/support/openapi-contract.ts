@@ -9,8 +9,20 @@ interface Answer {
   json: unknown
 }
 
+interface Header {
+  required?: boolean
+}
+
+interface Response {
+  /** Of a refusal: its codes, separated by commas. */
+  description: string
+  headers?: Record<string, Header | { $ref: string }>
+  content?: Record<string, { schema: object }>
+}
+
 interface Document {
-  paths: Record<string, Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }> }>>
+  paths: Record<string, Record<string, { responses: Record<string, Response> }>>
+  components: { headers: Record<string, Header> }
 }
 
 const document = JSON.parse(readFileSync(new URL('../../openapi/openapi.json', import.meta.url), 'utf8')) as Document
@@ -31,20 +43,43 @@ function pointer(...names: string[]): string {
   return names.map((name) => `/${encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))}`).join('')
 }
 
-/** Fails when an answer is not what `openapi/openapi.json` says: unknown status, other type, a member too many or too few. */
+/** Headers that mean something to a caller: an answer has them only where the document says so. */
+const meaningful = ['ETag', 'Idempotency-Replayed', 'Retry-After', 'WWW-Authenticate', 'X-Request-Id']
+
+function assertHeaders(where: string, declared: NonNullable<Response['headers']>, headers: Headers): void {
+  for (const [name, header] of Object.entries(declared)) {
+    const { required } =
+      '$ref' in header ? (document.components.headers[header.$ref.split('/').at(-1) ?? ''] ?? {}) : header
+    assert.equal(typeof required, 'boolean', `${where}: openapi.json does not say whether ${name} is always there`)
+    if (required) assert.ok(headers.has(name), `${where} has no ${name}`)
+  }
+  for (const name of meaningful)
+    assert.ok(!headers.has(name) || name in declared, `${where}: ${name} is not in openapi.json`)
+}
+
+/**
+ * Fails when an answer is not what `openapi/openapi.json` says: unknown status, error code or header, other type, a member
+ * too many or too few, a header too few.
+ */
 export function assertDocumented(method: string, path: string, answer: Answer): void {
   const route = routes.find(({ pattern }) => pattern.test(path))
   if (!route && beforeRouting.has(answer.status)) return
   assert.ok(route, `${path} is not in openapi.json`)
   const verb = method.toLowerCase()
   const type = (answer.headers.get('content-type') ?? '').split(';')[0] ?? ''
-  const media = document.paths[route.template]?.[verb]?.responses[String(answer.status)]?.content?.[type]
+  const response = document.paths[route.template]?.[verb]?.responses[String(answer.status)]
+  const media = response?.content?.[type]
   assert.ok(
-    media,
+    response && media,
     `openapi.json has no ${answer.status} ${type} for ${method} ${route.template}: ${JSON.stringify(answer.json)?.slice(0, 300)}`,
   )
   const ref = `openapi#${pointer('paths', route.template, verb, 'responses', String(answer.status), 'content', type, 'schema')}`
   const validate = compiled.get(ref) ?? ajv.compile({ $ref: ref })
   compiled.set(ref, validate)
   assert.ok(validate(answer.json), `${method} ${path} ${answer.status}: ${ajv.errorsText(validate.errors)}`)
+  const where = `${method} ${route.template} ${answer.status}`
+  assertHeaders(where, response.headers ?? {}, answer.headers)
+  const said = answer.json as { code?: string; error?: { code?: string } | null }
+  const code = said.error?.code ?? said.code
+  if (code !== undefined) assert.ok(response.description.split(', ').includes(code), `${where}: no ${code} there`)
 }

@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+import { operations } from '#src/http/operations.ts'
 import { type ApiServer, startApiServer, succeed } from './api-server.ts'
 import { type Mosquitto, type MosquittoOptions, startMosquitto } from './mosquitto.ts'
 
@@ -73,11 +75,22 @@ export async function startPlant({
   }
 }
 
-/** Opens an enveloped answer the way a caller without a recipient does: at the decrypt route. */
+/**
+ * Opens an enveloped answer the way a caller without a recipient does: at the decrypt route. A success must be what its
+ * operation says.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: answers have many shapes
 export async function openAnswer(api: ApiServer, envelope: unknown, key?: string): Promise<any> {
   const opened = await succeed(
     api.call('POST', '/api/v2/encryption/decrypt', { body: { envelope }, ...(key === undefined ? {} : { key }) }),
   )
-  return opened.plaintext
+  const { plaintext, header } = opened
+  const operation = operations.find(({ id }) => id === header.op)
+  assert.ok(operation?.enveloped, `${header.op} is no enveloped operation`)
+  if (plaintext.success) {
+    const { error } = operation.data.safeParse(plaintext.data)
+    assert.equal(error, undefined, `${header.op}: ${JSON.stringify(error?.issues)}`)
+    assert.equal(plaintext.error, null)
+  }
+  return plaintext
 }

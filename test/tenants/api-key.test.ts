@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { toHex } from '#src/core/hex.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import { opensslProvider } from '#src/crypto-native/openssl.ts'
 import { apiKeyDigest, formatApiKey, parseApiKey } from '#src/tenants/api-key.ts'
@@ -58,6 +59,21 @@ test('the key is not printed by accident', () => {
     `${secret.toString()} ${JSON.stringify({ secret, parsed: parseApiKey(text) })}`.includes(text.slice(35, 78)),
     false,
   )
+})
+
+test('apiKeyDigest: this pepper, tenant and key give this digest, for ever', () => {
+  // hmac.new(bytes(range(64)), b'sealwire/api-key/v1\\0' + LP(tenant) + LP(key id) + LP(43 characters), sha512) of Python
+  const pepper = Uint8Array.from({ length: 64 }, (_, i) => i)
+  const parts = parseApiKey(text)
+  assert.ok(parts)
+  for (const provider of [opensslProvider, nobleProvider]) {
+    const digest = apiKeyDigest(provider.macKey(pepper), 'ten_01kat4hvr07rf9mm9f7nrvz4gg', parts)
+    assert.equal(
+      toHex(digest),
+      'a29db70262ce440ebb0d78f0f8e65d8fd128d65d04c33e1e904c298188bcef13' +
+        '29d7b8eff6de810b0498c53165b0e7a3b4dde6ae8c51ef93fe23036a29a320b8',
+    )
+  }
 })
 
 test('apiKeyDigest depends on pepper, tenant, id and secret, and is the same with both providers', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Principal } from '#src/tenants/principal.ts'
 import { hasTenants } from '#src/tenants/tenants.ts'
+import { eventually } from '#test/audit/parts.ts'
 import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
 
 const address = '192.0.2.1'
@@ -102,6 +103,41 @@ describe('API keys', () => {
     await assert.rejects(deployment.apiKeys.revoke(owner.caller, apiKey.id), { code: 'object.not_found' })
   })
 
+  const ends: { how: string; expiresInMs?: number; end: (id: string) => Promise<unknown> }[] = [
+    { how: 'revoked', end: (id) => deployment.apiKeys.revoke(owner.caller, id) },
+    { how: 'expired', expiresInMs: 1000, end: async () => deployment.clock.advance(1000) },
+  ]
+  for (const { how, expiresInMs, end } of ends) {
+    test(`a key that was ${how} after it was let in makes no other: the heir would outlive it`, async () => {
+      const expiresAt = expiresInMs === undefined ? undefined : new Date(deployment.clock.now() + expiresInMs)
+      const maker = await make({ role: 'admin', expiresAt })
+      await make({}, maker.principal)
+      await end(maker.apiKey.id)
+      const before = (await deployment.apiKeys.list(owner.principal.tenantId)).length
+      await assert.rejects(deployment.apiKeys.create(maker.caller, maker.principal, { name: 'heir' }), {
+        code: 'auth.unauthenticated',
+        message: 'No valid API key was presented.',
+      })
+      assert.equal((await deployment.apiKeys.list(owner.principal.tenantId)).length, before)
+    })
+  }
+
+  test('a revocation that is being committed is waited for, and heeded', async () => {
+    const maker = await make({ role: 'admin' })
+    let making: Promise<void> | undefined
+    await deployment.db.transaction(async (tx) => {
+      await tx.query('update api_keys set revoked_at = now() where id = $1', [maker.apiKey.id])
+      making = assert.rejects(deployment.apiKeys.create(maker.caller, maker.principal, { name: 'heir' }), {
+        code: 'auth.unauthenticated',
+      })
+      await eventually(async () => {
+        const { rows } = await deployment.db.query('select 1 from pg_locks where not granted')
+        return rows.length > 0 || undefined
+      })
+    })
+    await making
+  })
+
   test('another tenant’s key is not found, exactly as one that does not exist', async () => {
     const other = await deployment.tenant('other')
     for (const id of [other.principal.keyId, 'key_01kat4hvr07rf9mm9f7nrvz4gg']) {
@@ -136,12 +172,41 @@ describe('tenants', () => {
   })
   after(() => deployment.drop())
 
+  test('the first owner’s key is delivered before its tenant is there, and without delivery there is no tenant', async () => {
+    const full = new Error('the disk is full')
+    await assert.rejects(
+      deployment.tenants.createFirst({ name: 'default' }, () => Promise.reject(full)),
+      full,
+    )
+    assert.equal(await hasTenants(deployment.db), false)
+    deployment.audit.failing = true
+    const delivered: string[] = []
+    await assert.rejects(
+      deployment.tenants.createFirst({ name: 'default' }, async (ownerKey) => {
+        assert.equal(await hasTenants(deployment.db), false)
+        delivered.push(ownerKey.reveal())
+      }),
+      { code: 'audit.unavailable' },
+    )
+    deployment.audit.failing = false
+    assert.equal(delivered.length, 1)
+    assert.equal(await hasTenants(deployment.db), false)
+  })
+
   test('the first tenant is made once, by one of two that start together', async () => {
     assert.equal(await hasTenants(deployment.db), false)
-    const made = await Promise.all([1, 2, 3].map(() => deployment.tenants.createFirst({ name: 'default' })))
-    assert.equal(made.filter(Boolean).length, 1)
+    const delivered: string[] = []
+    const create = () =>
+      deployment.tenants.createFirst({ name: 'default' }, async (ownerKey) => {
+        delivered.push(ownerKey.reveal())
+      })
+    const made = (await Promise.all([1, 2, 3].map(create))).filter((one) => one !== undefined)
+    assert.equal(made.length, 1)
     assert.equal(await hasTenants(deployment.db), true)
-    assert.equal(await deployment.tenants.createFirst({ name: 'default' }), undefined)
+    assert.equal(await create(), undefined)
+    assert.deepEqual(delivered, [made[0]?.ownerKey.reveal()])
+    const { tenantId } = await deployment.authenticate(delivered[0], address)
+    assert.equal(tenantId, made[0]?.tenantId)
   })
 
   test('a tenant begins with an owner key, on record as the operator’s doing', async () => {

@@ -161,6 +161,36 @@ describe('recipients', () => {
       assert.deepEqual((await rowsOf(owner.principal.tenantId)).sort(), ['client active', 'server retired'])
     })
 
+    test('the keys of a replaced recipient are destroyed with it, held by the server or by the client', async () => {
+      const server = await deployment.recipients.sealingFor(owner.principal)
+      const client = (await enrolled()).recipient
+      const last = (await enrolled()).recipient
+      const ids = [server.kemKeyId, server.macKeyId, client.macKeyId, last.macKeyId]
+      const { rows } = await deployment.db.query<{ id: string; state: string; held: boolean }>(
+        'select id, state, wrapped is not null as held from keys where id = any($1)',
+        [ids],
+      )
+      const states = new Map(rows.map(({ id, state, held }) => [id, `${state} ${held}`]))
+      assert.deepEqual(
+        ids.map((id) => states.get(id)),
+        ['destroyed false', 'destroyed false', 'destroyed false', 'active true'],
+      )
+    })
+
+    test('an API key that was revoked after it was let in neither enrols nor confirms', async () => {
+      const editor = await apiKey('editor')
+      const pending = await enroll(newKey(), editor)
+      await deployment.apiKeys.revoke(owner.caller, editor.keyId)
+      const { recipientId } = pending.recipient
+      const refusal = { code: 'auth.unauthenticated', message: 'No valid API key was presented.' }
+      await assert.rejects(enroll(newKey(), editor), refusal)
+      await assert.rejects(
+        deployment.recipients.confirm(callerOf(editor), editor, recipientId, proofOf(pending)),
+        refusal,
+      )
+      assert.deepEqual(await rowsOf(owner.principal.tenantId), ['client pending'])
+    })
+
     test('another process seals to the new recipient once it hears of it', async () => {
       const replica = deployment.replica()
       const before = await replica.recipients.sealingFor(owner.principal)

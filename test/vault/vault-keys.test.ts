@@ -1,14 +1,21 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
+import type { AuditedChange } from '#src/audit/audited-change.ts'
+import { decodeUtf8, utf8 } from '#src/core/bytes.ts'
 import { toHex } from '#src/core/hex.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import { createTenantKeys } from '#src/keys/tenant-keys.ts'
+import type { KeyWrapper } from '#src/kms/kms.ts'
+import { createEntryOpener } from '#src/vault/open-entry.ts'
 import { digestRecord } from '#src/vault/record.ts'
+import { createRecordKeeper, type RecordKeeper } from '#src/vault/record-keeper.ts'
 import { findCurrentRecord } from '#src/vault/record-store.ts'
 import { createVault, type NewEntry } from '#src/vault/vault.ts'
+import { createVaultWrites } from '#src/vault/vault-writes.ts'
 import { localFeed, type TestDeployment, testDeployment } from '#test/support/deployment.ts'
 
 const values = { hostname: 'broker.example', port: 8883, username: 'sealwire', password: 'correct horse' }
+const shape = { version: 1, credentialType: 'custom_kv', schema: 1, custody: 0 } as const
 const unknownId = '019aa0c8-6f00-7c3e-9a51-2f3d5c7b9e10'
 
 describe('vault, its key wrapper and its audit rows', () => {
@@ -86,6 +93,58 @@ describe('vault, its key wrapper and its audit rows', () => {
         await deployment.vault.open(tenantId(), id)
         assert.equal(asked(), before + 1)
       }
+    })
+
+    test('an unwrapped share is wiped when everybody who waited has a copy, a plaintext also when sealing fails', async () => {
+      const unwrapped: Uint8Array[] = []
+      const plaintexts: Uint8Array[] = []
+      let fails = false
+      const wrapper: KeyWrapper = {
+        ...deployment.wrapper,
+        async wrap(...args) {
+          if (fails) throw new Error('away')
+          return deployment.wrapper.wrap(...args)
+        },
+        async unwrap(...args) {
+          const secret = await deployment.wrapper.unwrap(...args)
+          unwrapped.push(secret)
+          return secret
+        },
+      }
+      const keeper = createRecordKeeper({ ...deployment, wrapper, feed: localFeed() })
+      const context = { ...shape, tenantId: tenantId(), entryId: unknownId }
+      const record = await keeper.seal(context, utf8('secret'))
+      const opened = await Promise.all([1, 2, 3].map(() => keeper.open(context, { ...record, ...shape })))
+      assert.deepEqual(
+        opened.map((plaintext) => decodeUtf8(plaintext)),
+        ['secret', 'secret', 'secret'],
+      )
+      await new Promise(setImmediate)
+      assert.deepEqual(
+        unwrapped.map((share) => share.every((byte) => byte === 0)),
+        [true],
+      )
+
+      const change: AuditedChange = () => assert.fail('nothing may be written')
+      const watched: RecordKeeper = {
+        ...keeper,
+        seal(at, plaintext) {
+          plaintexts.push(plaintext)
+          return keeper.seal(at, plaintext)
+        },
+      }
+      const { id } = await seal()
+      const opener = createEntryOpener({ ...deployment, keeper: createRecordKeeper(deployment) })
+      const all = { ...deployment, usersOf: async () => [], change, keeper: watched, opener, forget: () => undefined }
+      const writes = createVaultWrites(all)
+      fails = true
+      await assert.rejects(writes.seal(owner.caller, { credentialType: 'custom_kv', values }), /away/)
+      await assert.rejects(writes.rotate(owner.caller, id, values), /away/)
+      await assert.rejects(writes.rotate(owner.caller, id), /away/)
+      assert.deepEqual(
+        plaintexts.map((plaintext) => plaintext.length > 0 && plaintext.every((byte) => byte === 0)),
+        [true, true, true],
+      )
     })
 
     test('what one provider sealed the other opens', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { toHex } from '#src/core/hex.ts'
+import type { KeyWrapper } from '#src/kms/kms.ts'
 import { credentialTypes } from '#src/vault/credential-types.ts'
-import type { NewEntry } from '#src/vault/vault.ts'
+import { createVault, type NewEntry } from '#src/vault/vault.ts'
 import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
 
 const day = 86_400_000
@@ -175,8 +176,19 @@ describe('vault', () => {
 
     test('two at the same time: one wins, the other is told; nothing is lost', async () => {
       const { id } = await seal()
+      const { promise: both, resolve } = Promise.withResolvers<void>()
+      let arrived = 0
+      const wrapper: KeyWrapper = {
+        ...deployment.wrapper,
+        async wrap(...args) {
+          if (++arrived === 2) resolve()
+          await both
+          return deployment.wrapper.wrap(...args)
+        },
+      }
+      const vault = createVault({ ...deployment, wrapper, usersOf: async () => [] })
       const results = await Promise.allSettled(
-        ['one', 'two'].map((password) => deployment.vault.rotate(owner.caller, id, { password })),
+        ['one', 'two'].map((password) => vault.rotate(owner.caller, id, { password })),
       )
       const won = results.findIndex(({ status }) => status === 'fulfilled')
       const lost = results.find((result) => result.status === 'rejected')

@@ -6,7 +6,26 @@ import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js'
 import { type Bytes, concatBytes, copyBytes, utf8 } from '#src/core/bytes.ts'
 
-/** The primitives without any randomness of their own, so that the vectors are the same in every run. */
+/**
+ * The primitives without any randomness of their own, so that the vectors are the same in every run, and the encodings
+ * written out, so that a mistake in ours is not in both.
+ */
+
+/** A number as four bytes, the greatest first. */
+export function u32(value: number): Bytes {
+  return new Uint8Array([value >>> 24, value >>> 16, value >>> 8, value])
+}
+
+/** `LP(x)`: the length of `x` as four bytes, then `x`. */
+export function lengthPrefixed(value: Bytes | string): Bytes {
+  const bytes = typeof value === 'string' ? new TextEncoder().encode(value) : value
+  return new Uint8Array([...u32(bytes.length), ...bytes])
+}
+
+/** `label || 0x00 || parts`. */
+export function labelled(label: string, ...parts: readonly Bytes[]): Bytes {
+  return new Uint8Array([...new TextEncoder().encode(label), 0, ...parts.flatMap((part) => [...part])])
+}
 
 /** Stands for random bytes: SHA-512 of a name, as often as needed. */
 export function bytesNamed(name: string, length: number): Bytes {

@@ -1,5 +1,5 @@
 import { toBase64, toBase64Url } from '#src/core/base64.ts'
-import { type Bytes, concatBytes, labelled, lengthPrefixed, u32, utf8 } from '#src/core/bytes.ts'
+import { type Bytes, concatBytes, utf8 } from '#src/core/bytes.ts'
 import { toHex } from '#src/core/hex.ts'
 import type { HybridCryptoEnvelope } from '#src/envelope/envelope.ts'
 import type { ProtectedHeader } from '#src/envelope/header.ts'
@@ -8,12 +8,15 @@ import {
   derive,
   encapsulate,
   kemKeys,
+  labelled,
+  lengthPrefixed,
   macOf,
   sealGcm,
   sha384Of,
   sha512Of,
   sign,
   signingKeys,
+  u32,
 } from './deterministic.ts'
 
 /** Envelope version 2 step by step, as the format describes it and without the code under test. */

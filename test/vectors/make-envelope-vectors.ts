@@ -1,8 +1,8 @@
 import { toBase64Url } from '#src/core/base64.ts'
-import { type Bytes, labelled, lengthPrefixed } from '#src/core/bytes.ts'
+import type { Bytes } from '#src/core/bytes.ts'
 import { toHex } from '#src/core/hex.ts'
 import type { ProtectedHeader } from '#src/envelope/header.ts'
-import { bytesNamed, macOf, sha384Of } from './deterministic.ts'
+import { bytesNamed, labelled, lengthPrefixed, macOf, sha384Of } from './deterministic.ts'
 import { assemble, inHex, issuer, NOW_S, recipient, sealSteps, signRoot } from './envelope-steps.ts'
 
 function makeRequest() {

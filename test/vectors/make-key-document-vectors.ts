@@ -1,6 +1,6 @@
 import { toBase64, toBase64Url } from '#src/core/base64.ts'
-import { labelled, utf8 } from '#src/core/bytes.ts'
-import { bytesNamed, sha384Of, sign, signingKeys } from './deterministic.ts'
+import { utf8 } from '#src/core/bytes.ts'
+import { bytesNamed, labelled, sha384Of, sign, signingKeys } from './deterministic.ts'
 import { inHex, issuer, NOW_S } from './envelope-steps.ts'
 
 const LABEL = 'sealwire/keys/v1'

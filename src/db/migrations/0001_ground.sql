@@ -118,7 +118,7 @@ create table idempotency_keys (
   state       text not null check (state in ('running', 'done')),
   message_id  text not null,
   deadline_at timestamptz not null,      -- a running one older than this was interrupted
-  answer      jsonb,
+  answer      json,                      -- not jsonb, which reorders: a replay has the bytes of the first answer
   created_at  timestamptz not null,
   expires_at  timestamptz not null,
   primary key (tenant_id, api_key_id, key)

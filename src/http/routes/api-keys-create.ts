@@ -34,7 +34,7 @@ export const apiKeysCreate = defineOperation({
     data: { key: apiKeyExample, secret: 'qs_live_01kat4hvr07rf9mm9f7nrvz4gg_…' },
   },
   statuses: [201],
-  errors: [],
+  errors: ['outcome.unknown'],
   async handle({ apiKeys, clock }, { caller, principal, body }) {
     const { apiKey: made, secret } = await apiKeys.create(caller, principal, {
       name: body.name,

@@ -14,7 +14,7 @@ export const apiKeysRevoke = defineOperation({
   data: apiKey,
   example: { data: { ...apiKeyExample, is_active: false, revoked_at: '2026-11-21T10:00:00.000Z' } },
   statuses: [200],
-  errors: ['object.not_found'],
+  errors: ['object.not_found', 'outcome.unknown'],
   async handle({ apiKeys, clock }, { caller, principal, params }) {
     return {
       data: apiKeyToWire(await apiKeys.revoke(caller, params.id), { sandbox: principal.sandbox, nowMs: clock.now() }),

@@ -41,7 +41,18 @@ export const encryptionDecrypt = defineOperation({
     },
   },
   statuses: [200],
-  errors: ['envelope.rejected', 'envelope.stale', 'envelope.mismatch', 'envelope.replay', 'envelope.not_ours'],
+  errors: [
+    'envelope.rejected',
+    'envelope.stale',
+    'envelope.mismatch',
+    'envelope.replay',
+    'envelope.not_ours',
+    'envelope.issuer_unknown',
+    'recipient.required',
+    'vault.unavailable',
+    'kms.unavailable',
+    'outcome.unknown',
+  ],
   async handle({ recipients, keys, provider, audit, clock, replays }, { principal, caller, body }) {
     const addressed = parseEnvelope(body.envelope)?.header
     if (addressed?.tid !== principal.tenantId) throw rejected()

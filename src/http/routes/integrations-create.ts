@@ -1,5 +1,5 @@
 import { createIntegrationBody } from '../../integrations/bodies.ts'
-import { answerOf, integrationExample, integrationView } from '../integration-view.ts'
+import { answerOf, etagHeader, integrationExample, integrationView } from '../integration-view.ts'
 import { defineOperation } from '../operation.ts'
 
 export const integrationsCreate = defineOperation({
@@ -23,7 +23,8 @@ export const integrationsCreate = defineOperation({
     data: integrationExample,
   },
   statuses: [201],
-  errors: ['integration.invalid'],
+  responseHeaders: etagHeader,
+  errors: ['integration.invalid', 'outcome.unknown'],
   idempotent: true,
   async handle(services, { caller, body }) {
     return answerOf(services, await services.integrations.create(caller, body))

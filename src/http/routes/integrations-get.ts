@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { answerOf, integrationExample, integrationView } from '../integration-view.ts'
+import { answerOf, etagHeader, integrationExample, integrationView } from '../integration-view.ts'
 import { defineOperation } from '../operation.ts'
 import { integrationId } from '../schemas.ts'
 
@@ -13,6 +13,7 @@ export const integrationsGet = defineOperation({
   data: integrationView,
   example: { data: integrationExample },
   statuses: [200],
+  responseHeaders: etagHeader,
   errors: ['object.not_found'],
   async handle(services, { caller, params }) {
     return answerOf(services, await services.integrations.get(caller.tenantId, params.id))

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { patchIntegrationBody } from '../../integrations/bodies.ts'
-import { answerOf, integrationExample, integrationView } from '../integration-view.ts'
+import { answerOf, etagHeader, integrationExample, integrationView } from '../integration-view.ts'
 import { defineOperation } from '../operation.ts'
 import { integrationId } from '../schemas.ts'
 
@@ -20,7 +20,14 @@ export const integrationsUpdate = defineOperation({
   },
   statuses: [200],
   headers: { 'If-Match': 'The ETag of the revision that you read.' },
-  errors: ['object.not_found', 'precondition.required', 'precondition.failed', 'integration.invalid'],
+  responseHeaders: etagHeader,
+  errors: [
+    'object.not_found',
+    'precondition.required',
+    'precondition.failed',
+    'integration.invalid',
+    'outcome.unknown',
+  ],
   idempotent: true,
   async handle(services, { caller, params, ifMatch, body }) {
     return answerOf(services, await services.integrations.update(caller, params.id, ifMatch, body))

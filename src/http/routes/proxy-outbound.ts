@@ -30,7 +30,7 @@ const subscribePayload = z
       .min(1)
       .max(8_388_608)
       .optional()
-      .meta({ description: 'Of payloads together; defaults to 1 MiB' }),
+      .meta({ description: 'Of payloads together; defaults to 1 MiB. The messages as JSON come to 8 MiB at most' }),
   })
   .meta({ id: 'SubscribePayload' })
 
@@ -95,6 +95,9 @@ const dryRun = z
   })
   .meta({ id: 'DryRun' })
 
+/** Milliseconds beyond its waiting time that a collect gets for connecting and answering. */
+const COLLECT_GRACE_MS = 5000
+
 const operationWord = { publish: 'proxy:publish', subscribe: 'proxy:subscribe' } as const
 
 export const proxyOutbound = defineOperation({
@@ -151,7 +154,7 @@ export const proxyOutbound = defineOperation({
     'kms.unavailable',
     'outcome.unknown',
   ],
-  async handle({ integrations, publish, collect, clock }, request) {
+  async handle({ integrations, publish, collect }, request) {
     const { body, caller, principal, admit } = request
     const scope = operationWord[body.operation]
     if (!principal.scopes.has(scope))
@@ -179,8 +182,8 @@ export const proxyOutbound = defineOperation({
       return { data, status, subject, keep: !dryRun }
     }
     const { topic, qos: wanted, max_messages: maxMessages, wait_ms: waitMs = 5000, max_bytes: maxBytes } = body.payload
-    const deadlineMs =
-      request.header('request-deadline-ms') === undefined ? clock.monotonic() + waitMs + 5000 : request.deadlineMs
+    const given = request.header('request-deadline-ms') !== undefined
+    const deadlineMs = given ? request.deadlineMs : request.startedMs + waitMs + COLLECT_GRACE_MS
     const data = await collect({
       caller,
       integration,

@@ -17,7 +17,7 @@ export const recipientsConfirm = defineOperation({
   data: recipient,
   example: { data: recipientExample },
   statuses: [200],
-  errors: ['object.not_found'],
+  errors: ['object.not_found', 'vault.unavailable', 'kms.unavailable', 'outcome.unknown'],
   async handle({ recipients }, { caller, principal, params, body }) {
     return {
       data: recipientToWire(

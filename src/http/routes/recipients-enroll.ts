@@ -36,7 +36,7 @@ export const recipientsEnroll = defineOperation({
   },
   statuses: [201],
   enveloped: true,
-  errors: ['signer.busy', 'kms.unavailable'],
+  errors: ['signer.busy', 'kms.unavailable', 'vault.unavailable', 'outcome.unknown'],
   async handle({ recipients }, { caller, principal, body, admit }) {
     admit()
     const { recipient, macKey } = await recipients.enroll(caller, principal, {

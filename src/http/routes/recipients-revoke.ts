@@ -15,7 +15,7 @@ export const recipientsRevoke = defineOperation({
   data: recipient,
   example: { data: { ...recipientExample, state: 'revoked' } },
   statuses: [200],
-  errors: ['object.not_found'],
+  errors: ['object.not_found', 'outcome.unknown'],
   async handle({ recipients }, { caller, principal, params }) {
     return { data: recipientToWire(await recipients.revoke(caller, principal, params.id)) }
   },

@@ -14,7 +14,7 @@ export const vaultDelete = defineOperation({
   data: z.strictObject({ id: entryId, deleted: z.literal(true) }).meta({ id: 'DeletedEntry' }),
   example: { data: { id: entryExample.id, deleted: true } },
   statuses: [200],
-  errors: ['object.not_found', 'object.in_use'],
+  errors: ['object.not_found', 'object.in_use', 'outcome.unknown'],
   async handle({ vault }, { caller, params }) {
     await vault.remove(caller, params.id)
     return { data: { id: params.id, deleted: true as const } }

@@ -35,7 +35,14 @@ export const vaultRotate = defineOperation({
     },
   },
   statuses: [200],
-  errors: ['object.not_found', 'credential.expired', 'vault.unavailable', 'kms.unavailable'],
+  errors: [
+    'object.not_found',
+    'credential.expired',
+    'vault.unavailable',
+    'kms.unavailable',
+    'precondition.failed',
+    'outcome.unknown',
+  ],
   idempotent: true,
   async handle({ vault }, { caller, params, body }) {
     const { version } = await vault.rotate(caller, params.id, body.values)

@@ -33,7 +33,7 @@ export const vaultSeal = defineOperation({
     data: entryExample,
   },
   statuses: [201],
-  errors: ['vault.unavailable', 'kms.unavailable'],
+  errors: ['vault.unavailable', 'kms.unavailable', 'outcome.unknown'],
   idempotent: true,
   async handle({ vault }, { caller, body }) {
     const entry = await vault.seal(caller, {

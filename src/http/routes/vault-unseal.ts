@@ -28,7 +28,7 @@ export const vaultUnseal = defineOperation({
     },
   },
   statuses: [200],
-  errors: ['object.not_found', 'credential.expired', 'vault.unavailable', 'kms.unavailable'],
+  errors: ['object.not_found', 'credential.expired', 'vault.unavailable', 'kms.unavailable', 'outcome.unknown'],
   async handle({ vault }, { caller, params }) {
     const { credentialType, version, values } = await vault.unseal(caller, params.id)
     return {
