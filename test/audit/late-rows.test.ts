@@ -64,6 +64,7 @@ describe('changes whose rows or commits come late or without an answer', () => {
       },
     }
     await assert.rejects(makeTenant(db, audit, tenantId), { code: 'audit.unavailable' })
+    letGo()
     await log.close()
     assert.deepEqual(await outcomesOf(tenantId), ['success', 'unknown'])
     assert.equal(await isMade(tenantId), false)

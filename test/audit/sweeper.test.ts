@@ -144,7 +144,11 @@ describe('audit sweeper', () => {
   test('a tenant whose chain takes no rows keeps its intents open, and nobody else’s', async () => {
     const { clock, audit, sweep } = parts()
     const [victim, ...others] = [newId('ten'), newId('ten'), newId('ten')]
-    await audit.record(...[victim, ...others].map((tenantId) => intentOf(tenantId, 'msg_1')))
+    const messages = Array.from({ length: 60 }, (_, i) => `msg_${i}`)
+    await audit.record(
+      intentOf(victim, 'msg_1', 1_000), // due first, so that it is in the first of two batches
+      ...others.flatMap((tenantId) => messages.map((messageId) => intentOf(tenantId, messageId))),
+    )
     await db.query('update audit_heads set mac = sha512(mac) where tenant_id = $1', [victim])
     clock.nowMs = START + 1_000_000
     await assert.rejects(sweep(), isUnavailable)
@@ -152,9 +156,10 @@ describe('audit sweeper', () => {
     await db.query('delete from audit_open_intents where tenant_id = $1', [victim])
     assert.equal((await rowsOf(victim)).length, 1)
     for (const tenantId of others) {
+      const outcomes = (await rowsOf(tenantId)).filter(({ action }) => action === 'proxy.publish.outcome')
       assert.deepEqual(
-        (await rowsOf(tenantId)).map(({ action, outcome }) => `${action} ${outcome}`),
-        ['proxy.publish.intent success', 'proxy.publish.outcome unknown'],
+        outcomes.map(({ outcome }) => outcome),
+        messages.map(() => 'unknown'),
       )
     }
   })

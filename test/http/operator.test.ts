@@ -117,7 +117,12 @@ describe('a server on a given PostgreSQL', () => {
     const key = (await readFile(keyFile(), 'utf8')).trim()
     const { hostname, port } = new URL(url)
     const status = async (authorization: string[]) => {
-      const req = request({ hostname, port, path: '/api/v2/vault/entries', headers: authorization.flatMap((value) => ['authorization', value]) })
+      const req = request({
+        hostname,
+        port,
+        path: '/api/v2/vault/entries',
+        headers: ['host', hostname, ...authorization.flatMap((value) => ['authorization', value])],
+      })
       req.end()
       const [res] = await once(req, 'response')
       res.resume()

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 
 export interface ServerProcess {
@@ -21,6 +22,9 @@ export async function startServerProcess(env: Record<string, string>): Promise<S
     const { msg, url } = JSON.parse(line) as { msg: string; url?: string }
     if (msg !== 'listening' || url === undefined) continue
     child.stdout?.resume()
+    child.unref() // a test that fails before it stops the server still ends, and takes it along
+    ;(child.stdout as Socket).unref()
+    process.once('exit', () => child.kill('SIGKILL'))
     return { url, child }
   }
   throw new Error('the server ended before it listened')
