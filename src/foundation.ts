@@ -110,7 +110,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
   const wrapper = await openWrapper(config, provider, await isNew(db))
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
   const auditDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
-  const auditReaderDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
+  const auditReaderDb = stack.adopt(createDb({ ...connection, max: 4 }), (one) => one.close())
   const audit = stack.adopt(createAuditLog({ db: auditDb, provider, headKey: keys.auditHead, clock }), (one) =>
     one.close(),
   )

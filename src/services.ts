@@ -18,6 +18,7 @@ import { createSigner } from './signing/signer.ts'
 import { createApiKeys } from './tenants/api-keys.ts'
 import { createAuthenticate } from './tenants/authenticate.ts'
 import { createRecipients } from './tenants/recipients.ts'
+import { createCheckRecords } from './vault/check-records.ts'
 import { createVault } from './vault/vault.ts'
 
 /** Opened answers that are remembered, six minutes each, for a tenant; beyond that it is refused, and no other is. */
@@ -136,6 +137,7 @@ export async function createServices(
   })
   const replays = (tenantId: string) => opened.memo(tenantId)
   const authenticate = createAuthenticate({ db, feed, pepper: keys.pepper, clock })
+  const auditReader = createAuditReader({ db: auditReaderDb, provider, headKey: keys.auditHead })
   const resources = stack.move()
   return {
     authenticate,
@@ -149,7 +151,8 @@ export async function createServices(
     postureOf: (integration) => pool.postureOf(integration),
     idempotency,
     audit,
-    auditReader: createAuditReader({ db: auditReaderDb, provider, headKey: keys.auditHead }),
+    auditReader,
+    checkRecords: createCheckRecords({ db: auditReaderDb, provider, vaultWrites: auditReader.vaultWrites }),
     countRefusal: (address) => refusals.count(address),
     signer,
     replays,

@@ -52,6 +52,17 @@ export function createAuditReader(deps: {
   headKey: HeadKey
 }): AuditReader {
   const { db } = deps
+  const verifying = new Map<string, Promise<ChainReport>>()
+
+  /** One run at a time for a tenant; who asks meanwhile gets its report. */
+  function verify(tenantId: string): Promise<ChainReport> {
+    const known = verifying.get(tenantId)
+    if (known) return known
+    const run = verifyChain(deps, tenantId).finally(() => verifying.delete(tenantId))
+    verifying.set(tenantId, run)
+    return run
+  }
+
   return {
     async list(tenantId, { limit, after, action, outcome, requestId, messageId }) {
       const { rows } = await db.query<StoredRow>(
@@ -73,7 +84,7 @@ export function createAuditReader(deps: {
       if (!rows[0]) throw new AppError('object.not_found', 'No such object.')
       return chained(rows[0])
     },
-    verify: (tenantId) => verifyChain(deps, tenantId),
+    verify,
     vaultWrites: (tenantId) => readVaultWrites(db, tenantId),
   }
 }

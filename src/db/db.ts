@@ -19,6 +19,16 @@ export interface Db extends Queryable {
   close(): Promise<void>
 }
 
+/** One page of a list, newest first; ids are ordered by time. */
+export interface Page {
+  limit: number
+  /** Id of the last item of the page before. */
+  after?: string | undefined
+}
+
+/** The first page of a list that nobody pages through. */
+export const firstPage: Page = { limit: 1000 }
+
 /** SQLSTATE 23505; `constraint` narrows it to one. */
 export function isUniqueViolation(err: unknown, constraint?: string): boolean {
   const { code, constraint: violated } = (err ?? {}) as { code?: unknown; constraint?: unknown }

@@ -66,7 +66,7 @@ const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
   'database.unavailable': 'Nothing was sent. Try again after Retry-After; the operator finds the reason in the log.',
   'audit.unavailable': 'Nothing is done that cannot be recorded. Try again after Retry-After.',
   'outcome.unknown':
-    'The message may have reached the broker. Retry with the same Idempotency-Key: it never sends a second one.',
+    'It may have been carried out, and nobody saw how it ended. Retry a publish with the same Idempotency-Key: it never sends a second message. After a change, look at the object first.',
   'envelope.rejected': 'The envelope did not verify, or is not for this key. The text is the same for every reason.',
   'envelope.stale': 'The envelope is authentic, but too old or from the future. Compare the clocks.',
   'envelope.replay': 'The envelope is authentic, but was opened before.',

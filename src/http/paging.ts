@@ -24,6 +24,17 @@ export interface Page<Item> {
 
 type ListRequest = OperationRequest<unknown, z.output<typeof pageQuery>, unknown>
 
+/** Reads a page and one item more, which tells whether another page follows. */
+export function pagesOf<Item extends { id: string }>(
+  list: (page: { limit: number; after: string | undefined }) => Promise<readonly Item[]>,
+): (page: { limit: number; after: string | undefined }) => Promise<Page<Item>> {
+  return async ({ limit, after }) => {
+    const found = await list({ limit: limit + 1, after })
+    const items = found.slice(0, limit)
+    return { items, nextAfter: found.length > limit ? (items.at(-1)?.id ?? null) : null }
+  }
+}
+
 /** The query without `cursor`, `name=value` pairs sorted by name. */
 function canonicalQuery({ cursor: _cursor, ...query }: z.output<typeof pageQuery>): string {
   const pairs = Object.entries(query).filter(([, value]) => value !== undefined)

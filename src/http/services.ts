@@ -16,6 +16,7 @@ import type { Signer } from '../signing/signer.ts'
 import type { ApiKeys } from '../tenants/api-keys.ts'
 import type { Authenticate } from '../tenants/authenticate.ts'
 import type { Recipients } from '../tenants/recipients.ts'
+import type { CheckRecords } from '../vault/check-records.ts'
 import type { Vault } from '../vault/vault.ts'
 
 /** Whether the parts that every answer needs work right now. */
@@ -41,6 +42,7 @@ export interface Services {
   idempotency: Idempotency
   audit: Audit
   auditReader: AuditReader
+  checkRecords: CheckRecords
   /** Counts a refusal before authentication, for one audit row a source and minute. */
   countRefusal: (address: string) => void
   signer: Signer

@@ -1,5 +1,5 @@
 import { type Bytes, copyBytes } from '../core/bytes.ts'
-import type { Queryable } from '../db/db.ts'
+import type { Page, Queryable } from '../db/db.ts'
 import { isRole, isScope, type Role, type Scope } from './principal.ts'
 
 /** An API key without its secret. */
@@ -85,10 +85,11 @@ export async function lockApiKey(
 }
 
 /** Newest first, revoked ones included. */
-export async function listApiKeys(db: Queryable, tenantId: string): Promise<ApiKey[]> {
+export async function listApiKeys(db: Queryable, tenantId: string, { limit, after }: Page): Promise<ApiKey[]> {
   const { rows } = await db.query<ApiKeyRow>(
-    `select ${COLUMNS} from api_keys k where k.tenant_id = $1 order by k.created_at desc, k.id desc`,
-    [tenantId],
+    `select ${COLUMNS} from api_keys k
+     where k.tenant_id = $1 and ($2::text is null or k.id < $2) order by k.id desc limit $3`,
+    [tenantId, after, limit],
   )
   return rows.map(mapRow)
 }

@@ -6,7 +6,7 @@ import { newId } from '../core/ids.ts'
 import type { Secret } from '../core/secret.ts'
 import type { CryptoProvider, MacKey } from '../crypto/provider.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
-import type { Db } from '../db/db.ts'
+import { type Db, firstPage, type Page } from '../db/db.ts'
 import { holdActingKey } from './acting-key.ts'
 import { isAddressEntry } from './address-list.ts'
 import { API_KEY_SECRET_BYTES, apiKeyDigest, formatApiKey, parseApiKey } from './api-key.ts'
@@ -37,7 +37,8 @@ export interface ApiKeys {
    * was revoked or expired meanwhile
    */
   create(caller: Caller, principal: Principal, input: NewApiKey): Promise<{ apiKey: ApiKey; secret: Secret<string> }>
-  list(tenantId: string): Promise<ApiKey[]>
+  /** Newest first. */
+  list(tenantId: string, page?: Page): Promise<ApiKey[]>
   /**
    * Refuses a key from now on, within a second on every replica. An API key cannot revoke one of a greater role.
    *
@@ -168,7 +169,7 @@ export function createApiKeys(deps: ApiKeysDeps & { forget: (keyId: string) => v
       })
     },
 
-    list: (tenantId) => listApiKeys(db, tenantId),
+    list: (tenantId, page = firstPage) => listApiKeys(db, tenantId, page),
 
     async revoke(caller, id) {
       const key = await findApiKey(db, caller.tenantId, id)

@@ -1,5 +1,5 @@
 import { type Bytes, copyBytes } from '../core/bytes.ts'
-import type { Queryable } from '../db/db.ts'
+import type { Page, Queryable } from '../db/db.ts'
 import type { Custody, Recipient } from './recipient.ts'
 
 interface RecipientRow {
@@ -56,11 +56,18 @@ export async function findActive(db: Queryable, tenantId: string, apiKeyId: stri
 }
 
 /** Newest first, without the pending ones that have died. */
-export async function listRecipients(db: Queryable, tenantId: string, now: Date): Promise<Recipient[]> {
+/** `apiKeyId` narrows the list to one API key. */
+export async function listRecipients(
+  db: Queryable,
+  tenantId: string,
+  now: Date,
+  { limit, after, apiKeyId }: Page & { apiKeyId?: string | undefined },
+): Promise<Recipient[]> {
   const { rows } = await db.query<RecipientRow>(
     `select ${COLUMNS} from recipients where tenant_id = $1 and (state <> 'pending' or expires_at > $2)
-     order by created_at desc, id desc`,
-    [tenantId, now],
+       and ($3::text is null or id < $3) and ($4::text is null or api_key_id = $4)
+     order by id desc limit $5`,
+    [tenantId, now, after, apiKeyId, limit],
   )
   return rows.map(mapRow)
 }

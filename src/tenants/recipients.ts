@@ -2,6 +2,7 @@ import type { Caller } from '../audit/audit.ts'
 import { createAuditedChange } from '../audit/audited-change.ts'
 import { AppError } from '../core/errors.ts'
 import { createCache } from '../db/cache.ts'
+import { firstPage, type Page } from '../db/db.ts'
 import type { ReaderRecipient } from '../envelope/open.ts'
 import { rejected } from '../envelope/rejected.ts'
 import { createEnrolment, type EnrolmentSteps } from './enrolment.ts'
@@ -34,7 +35,8 @@ export interface Recipients extends EnrolmentSteps {
    * @throws {AppError} `envelope.not_ours` for one of the tenant that a client holds, `envelope.rejected` for every other
    */
   readerFor(principal: Principal, audience: string): Promise<ReaderRecipient>
-  list(tenantId: string): Promise<Recipient[]>
+  /** Newest first; those of one API key, or of the whole tenant. */
+  list(tenantId: string, page?: Page & { apiKeyId?: string | undefined }): Promise<Recipient[]>
   /**
    * Ends a recipient and destroys its keys: one's own, or, with `keys:manage`, any of the tenant.
    *
@@ -92,7 +94,7 @@ export function createRecipients(deps: RecipientsDeps): Recipients {
       return { ...recipient, kem: await tenantKeys.kemPrivateKey(recipient.tenantId, recipient.kemKeyId) }
     },
     ...enrolment,
-    list: (tenantId) => listRecipients(db, tenantId, new Date(clock.now())),
+    list: (tenantId, page = firstPage) => listRecipients(db, tenantId, new Date(clock.now()), page),
     async revoke(caller, principal, id) {
       const { tenantId } = principal
       const notFound = new AppError('object.not_found', 'No such object.')

@@ -1,4 +1,4 @@
-import type { Queryable } from '../db/db.ts'
+import type { Page, Queryable } from '../db/db.ts'
 
 /** A vault entry as anybody with `vault:read` may see it: no value, nor the length of one. */
 export interface VaultEntry {
@@ -62,10 +62,16 @@ export function mapEntry(row: EntryRow, now: Date): StoredEntry {
 }
 
 /** Newest first, without the deleted ones. */
-export async function listEntries(db: Queryable, tenantId: string, now: Date): Promise<StoredEntry[]> {
+export async function listEntries(
+  db: Queryable,
+  tenantId: string,
+  now: Date,
+  { limit, after }: Page,
+): Promise<StoredEntry[]> {
   const { rows } = await db.query<EntryRow>(
-    `select ${ENTRY_COLUMNS} from vault_entries e where e.tenant_id = $1 and e.deleted_at is null order by e.id desc`,
-    [tenantId],
+    `select ${ENTRY_COLUMNS} from vault_entries e
+     where e.tenant_id = $1 and e.deleted_at is null and ($2::uuid is null or e.id < $2) order by e.id desc limit $3`,
+    [tenantId, after, limit],
   )
   return rows.map((row) => mapEntry(row, now))
 }

@@ -83,11 +83,12 @@ export async function pageOfRecords(
 }
 
 /** Newest first. */
+/** Newest first, the last 200. */
 export async function listVersions(db: Queryable, tenantId: string, id: string): Promise<VaultVersion[]> {
   const { rows } = await db.query<{ version: number; credential_type: string; current: boolean; created_at: Date }>(
     `select v.version, v.credential_type, v.version = e.version as current, v.created_at
      from vault_versions v join vault_entries e on e.tenant_id = v.tenant_id and e.id = v.entry_id
-     where v.tenant_id = $1 and v.entry_id = $2 and e.deleted_at is null order by v.version desc`,
+     where v.tenant_id = $1 and v.entry_id = $2 and e.deleted_at is null order by v.version desc limit 200`,
     [tenantId, id],
   )
   return rows.map((row) => ({

@@ -3,7 +3,7 @@ import { createAuditedChange } from '../audit/audited-change.ts'
 import { AppError } from '../core/errors.ts'
 import { isUuid } from '../core/ids.ts'
 import { createCache } from '../db/cache.ts'
-import type { Queryable } from '../db/db.ts'
+import { firstPage, type Page, type Queryable } from '../db/db.ts'
 import { entryEvent, entryNotFound, publicView } from './entry.ts'
 import { findEntry, holdEntry, listEntries, markAccessed, type VaultEntry } from './entry-store.ts'
 import { createEntryOpener } from './open-entry.ts'
@@ -35,7 +35,8 @@ export interface CurrentVersion {
 export interface Vault extends VaultWrites {
   /** Returns the values, after the audit row that says so. @throws {AppError} `credential.expired` */
   unseal(caller: Caller, id: string): Promise<OpenedEntry & { credentialType: string }>
-  list(tenantId: string): Promise<VaultEntry[]>
+  /** Newest first. */
+  list(tenantId: string, page?: Page): Promise<VaultEntry[]>
   get(tenantId: string, id: string): Promise<VaultEntry>
   versions(tenantId: string, id: string): Promise<VaultVersion[]>
   /** Without SQL once known; `undefined` for an entry that is not there. */
@@ -88,8 +89,8 @@ export function createVault(deps: VaultDeps): Vault {
       })
     },
 
-    async list(tenantId) {
-      return (await listEntries(db, tenantId, now())).map(publicView)
+    async list(tenantId, page = firstPage) {
+      return (await listEntries(db, tenantId, now(), page)).map(publicView)
     },
 
     async get(tenantId, id) {

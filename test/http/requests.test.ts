@@ -244,3 +244,27 @@ test('integrations are paged with a cursor that serves one caller and one query'
     'request.invalid',
   )
 })
+
+test('vault entries and API keys are paged, newest first, and a viewer sees only its own recipients', async () => {
+  const { secret } = await succeed(
+    api.call('POST', '/api/v2/security/api-keys', { body: { name: 'pager', role: 'editor' } }),
+    201,
+  )
+  for (const path of ['/api/v2/vault/entries', '/api/v2/security/api-keys']) {
+    const all: { id: string }[] = await succeed(api.call('GET', `${path}?limit=200`))
+    assert.ok(all.length >= 2, path)
+    const ids: string[] = []
+    let cursor = ''
+    do {
+      const page = await api.call('GET', `${path}?limit=1${cursor}`)
+      ids.push(...page.json.data.map(({ id }: { id: string }) => id))
+      cursor = page.json.meta.next_cursor === undefined ? '' : `&cursor=${page.json.meta.next_cursor}`
+    } while (cursor !== '')
+    assert.deepEqual(
+      ids,
+      all.map(({ id }) => id),
+    )
+    assert.deepEqual(ids, ids.toSorted().reverse())
+  }
+  assert.deepEqual(await succeed(api.call('GET', '/api/v2/recipients', { key: secret })), [])
+})
