@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import path from 'node:path'
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts'
 import type { Config } from './config/config.ts'
@@ -17,6 +18,7 @@ import { type DeploymentKeys, hasKeys, openDeploymentKeys } from './keys/deploym
 import { createAwsKeyWrapper } from './kms/aws.ts'
 import type { KeyWrapper } from './kms/kms.ts'
 import { openLocalKeyWrapper } from './kms/local.ts'
+import { type Listener, systemResolve } from './outbound/resolve-host.ts'
 import { createTenants, hasTenants, type Tenants } from './tenants/tenants.ts'
 
 /** What the server and the operator's commands both stand on. */
@@ -34,8 +36,8 @@ export interface Foundation {
   /** Connections of those who read and verify the audit log, so that they take none from anybody else. */
   auditReaderDb: Db
   tenants: Tenants
-  /** Ports that this process listens on; never dialled. The HTTP listener adds itself. */
-  ownListeners: { port: number }[]
+  /** Where this process, its database and its KMS listen; never dialled for a tenant. The HTTP listener adds itself. */
+  ownListeners: Listener[]
   close(): Promise<void>
 }
 
@@ -99,6 +101,18 @@ function openWrapper(
   return openLocalKeyWrapper({ file: path.join(config.DATA_DIR, 'local-kms.json'), provider, createIfEmpty })
 }
 
+/** Addresses of the services behind this process; a name that does not resolve cannot be dialled either. */
+async function listenersBehind({ DATABASE_URL, KMS_ENDPOINT }: Config): Promise<Listener[]> {
+  const urls = [DATABASE_URL?.reveal(), KMS_ENDPOINT].filter((text) => text !== undefined).map((text) => new URL(text))
+  const found = urls.map(async ({ hostname, port, protocol }) => {
+    const host = hostname.replace(/^\[|\]$/g, '')
+    const number = Number(port) || (protocol.startsWith('postgres') ? 5432 : protocol === 'https:' ? 443 : 80)
+    const addresses = isIP(host) === 0 ? await systemResolve(host).catch(() => []) : [host]
+    return addresses.map((address) => ({ address, port: number }))
+  })
+  return (await Promise.all(found)).flat()
+}
+
 /** Opens database, key wrapper and keys, in that order; whatever was opened is closed again when a later step fails. */
 export async function openFoundation(config: Config, options: FoundationOptions): Promise<Foundation> {
   await using stack = new AsyncDisposableStack()
@@ -129,7 +143,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
     auditDb,
     auditReaderDb,
     tenants,
-    ownListeners: [],
+    ownListeners: await listenersBehind(config),
     close: () => resources.disposeAsync(),
   }
 }

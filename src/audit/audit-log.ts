@@ -1,4 +1,4 @@
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
@@ -43,13 +43,9 @@ function unavailable(reason: string, cause?: unknown): AppError {
   })
 }
 
-/** A commit that this many shared shows a load under which the next one is worth waiting for, and how far apart they start. */
-const BUSY_BATCH = 4
-const PACE_MS = 6
-
 /**
  * Writes audit rows with group commit: one flush is in flight, and what arrives meanwhile goes with the next one, so that
- * many requests share a commit. Under load commits start at least 6 ms apart; a lone request never waits for company. A failed flush fails those who wait for it and nobody else; nothing is tried again.
+ * many requests share a commit. A failed flush fails those who wait for it and nobody else; nothing is tried again.
  */
 export function createAuditLog({ db, provider, headKey, clock, limits: given }: AuditLogDeps): AuditLog {
   const limits: AuditLimits = { maxQueuedRows: 8192, maxFlushRows: 1024, timeoutMs: 2000, ...given }
@@ -88,13 +84,7 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
 
   async function drain(): Promise<void> {
     await nextTurn() // everything that this turn of the loop still brings shares the first commit
-    while (queue.size > 0) {
-      const startedMs = clock.monotonic()
-      const batch = takeBatch()
-      await flush(batch)
-      const restMs = startedMs + PACE_MS - clock.monotonic()
-      if (batch.length >= BUSY_BATCH && restMs > 0 && !closed) await delay(restMs)
-    }
+    while (queue.size > 0) await flush(takeBatch())
     draining = undefined
   }
 

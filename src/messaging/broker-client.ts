@@ -45,7 +45,11 @@ function clientOptions({ clientId, login, protocolVersion, keepaliveS }: Connect
     autoUseTopicAlias: false,
     autoAssignTopicAlias: false,
     ...(protocolVersion === 5 && {
-      properties: { receiveMaximum: INBOUND_IN_FLIGHT, maximumPacketSize: MAX_INBOUND_PACKET_BYTES },
+      properties: {
+        receiveMaximum: INBOUND_IN_FLIGHT,
+        maximumPacketSize: MAX_INBOUND_PACKET_BYTES,
+        topicAliasMaximum: 0,
+      },
     }),
   }
 }

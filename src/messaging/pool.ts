@@ -7,6 +7,7 @@ import type { Posture } from '../outbound/posture.ts'
 import { filtersOverlap } from '../policy/filter-sets.ts'
 import type { BrokerClient, OutgoingMessage } from './broker.ts'
 import { countsAsFailure, createGates } from './connect-gate.ts'
+import { createConnectPermits } from './connect-permits.ts'
 import { type Connection, createConnectionSet, type Role } from './connection-set.ts'
 import { EXPIRED, sleepUntil, withDeadline } from './deadline.ts'
 import {
@@ -72,7 +73,6 @@ export interface Pool {
 const STABLE_MS = 5_000
 /** Time for destroyed sockets to close, beyond the deadline of `close`. */
 const GOODBYE_MS = 250
-const MAX_CONNECTING = 16
 const MAX_WAITING = 1_024
 const MAX_REMEMBERED = 10_000
 /** A connection may end between being found and being written to; then the next one is tried. */
@@ -95,7 +95,7 @@ function keyOf(integration: Integration, version: number): string {
 export function createPool(deps: PoolDeps): Pool {
   const { vault, clock, connectTimeoutMs, random = Math.random } = deps
   const openConnection = createOpenConnection(deps)
-  const connecting = createSemaphore({ permits: MAX_CONNECTING, maxWaiting: MAX_WAITING, clock })
+  const connecting = createConnectPermits(clock)
   const connections = createConnectionSet(deps)
   const gates = createGates({ clock, random, halfOpenMs: connectTimeoutMs })
   const postures = new LRUCache<string, Posture>({ max: MAX_REMEMBERED })
@@ -105,7 +105,7 @@ export function createPool(deps: PoolDeps): Pool {
   async function connect(integration: Integration, notBeforeMs: number, room: Promise<unknown> | undefined) {
     await room
     if (notBeforeMs > clock.monotonic()) await sleepUntil(notBeforeMs, clock)
-    const admitted = await connecting.acquire(clock.monotonic() + connectTimeoutMs)
+    const admitted = await connecting.acquire(integration.tenantId, clock.monotonic() + connectTimeoutMs)
     try {
       return await openConnection(integration, clock.monotonic() + connectTimeoutMs)
     } finally {
@@ -118,7 +118,12 @@ export function createPool(deps: PoolDeps): Pool {
     connection.client = client
     connection.openedMs = clock.monotonic()
     const permits = Math.min(client.limits.receiveMaximum, integration.config.limits.maxInFlight)
-    connection.window = createSemaphore({ permits, maxWaiting: MAX_WAITING, clock })
+    connection.window = createSemaphore({
+      permits,
+      maxWaiting: MAX_WAITING,
+      clock,
+      busyText: 'Too many messages are on their way to this broker.',
+    })
     postures.set(groupOf(integration), client.posture)
     if (connection.role === 'probe') gates.forget(connection.key)
     else gates.loggedIn(connection.key)

@@ -14,15 +14,19 @@ export interface Semaphore {
   acquire(deadlineMs: number): Promise<Release>
 }
 
-function busy(): AppError {
-  return new AppError('broker.busy', 'Too many messages are on their way to this broker.', { retryAfterS: 1 })
+export interface SemaphoreOptions {
+  permits: number
+  maxWaiting: number
+  clock: Clock
+  /** What the one who did not get a permit is told. */
+  busyText: string
 }
 
 /** Lets `permits` holders through at a time and at most `maxWaiting` wait. */
-export function createSemaphore(options: { permits: number; maxWaiting: number; clock: Clock }): Semaphore {
-  const { permits, maxWaiting, clock } = options
+export function createSemaphore({ permits, maxWaiting, clock, busyText }: SemaphoreOptions): Semaphore {
   const queue = new Set<() => void>()
   let used = 0
+  const busy = () => new AppError('broker.busy', busyText, { retryAfterS: 1 })
 
   function take(): Release {
     used++

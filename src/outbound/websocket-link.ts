@@ -4,8 +4,8 @@ import { createWebSocketStream, WebSocket } from 'ws'
 import type { Destination } from './destination.ts'
 import { clientCertificateRefusal, unreachable } from './dial-errors.ts'
 
-/** Larger than any packet that we accept; the packet guard judges more closely. */
-const MAX_FRAME_BYTES = 2 * 1024 * 1024
+/** Larger than any packet that the packet guard accepts (8.1 MiB); it judges more closely. */
+const MAX_FRAME_BYTES = 9 * 1024 * 1024
 
 /**
  * Upgrades a connected socket to a WebSocket that carries MQTT, as a stream of bytes. Redirects are not followed,

@@ -56,7 +56,7 @@ test('an open breaker lets one attempt through after its time, and answers the o
 })
 
 test('the semaphore lets in as many as it has permits, in the order of asking, and a release counts once', async () => {
-  const semaphore = createSemaphore({ permits: 2, maxWaiting: 2, clock: systemClock })
+  const semaphore = createSemaphore({ permits: 2, maxWaiting: 2, clock: systemClock, busyText: 'busy' })
   const soon = () => systemClock.monotonic() + 5_000
   const [first, second] = [await semaphore.acquire(soon()), await semaphore.acquire(soon())]
   const order: number[] = []
@@ -74,7 +74,7 @@ test('the semaphore lets in as many as it has permits, in the order of asking, a
 })
 
 test('the semaphore refuses at the deadline of whoever waits, and forgets it', async () => {
-  const semaphore = createSemaphore({ permits: 1, maxWaiting: 9, clock: systemClock })
+  const semaphore = createSemaphore({ permits: 1, maxWaiting: 9, clock: systemClock, busyText: 'busy' })
   const release = await semaphore.acquire(0)
   assert.equal((await refusalOf(semaphore.acquire(systemClock.monotonic() + 20))).code, 'broker.busy')
   assert.equal(semaphore.waiting, 0)

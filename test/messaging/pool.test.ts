@@ -87,7 +87,11 @@ test('CONNECT asks for a clean session and for nothing that was not decided here
     [true, undefined, undefined, undefined],
   )
   assert.match(connect?.clientId ?? '', /^plant-[0-9a-f]{8}-[0-9a-f]{32}$/)
-  assert.deepEqual(connect?.properties, { receiveMaximum: 256, maximumPacketSize: 8_519_680 })
+  assert.deepEqual(connect?.properties, {
+    receiveMaximum: 256,
+    maximumPacketSize: 8_519_680,
+    topicAliasMaximum: 0,
+  })
 })
 
 test('an idle connection is ended, and the next publish opens another', async () => {
