@@ -126,3 +126,18 @@ test('what the stranger tried changed nothing: the owner still publishes', async
     }),
   )
 })
+
+test('encryption.decrypt: an answer of another tenant, one with a foreign key id and no envelope at all answer alike', async () => {
+  const publish = { integration_id: plant.integrationId, operation: 'publish', payload: { message: '1' } }
+  const envelope = await succeed(plant.api.call('POST', '/api/v2/proxy/outbound', { body: publish }))
+  const renamed = { ...envelope, encrypted: { ...envelope.encrypted, key_id: newId('kem') } }
+  const open = (one: unknown, key?: string) =>
+    plant.api.call('POST', '/api/v2/encryption/decrypt', {
+      body: { envelope: one },
+      ...(key === undefined ? {} : { key }),
+    })
+  const replies = [await open(envelope, stranger), await open(renamed), await open({}), await open(renamed, stranger)]
+  for (const reply of replies) assert.equal(reply.json.error.code, 'envelope.rejected')
+  assert.equal(new Set(replies.map((reply) => JSON.stringify(comparable(reply)))).size, 1)
+  assert.equal((await open(envelope)).status, 200, 'the twin: its own key opens it')
+})
