@@ -48,7 +48,8 @@ export async function buildSdk(outDir: string): Promise<void> {
   await copyFile(path.join(root, 'LICENSE'), path.join(outDir, 'LICENSE'))
 }
 
-if (import.meta.main) {
+// The launcher imports what it runs, so `import.meta.main` would be false.
+if (process.argv[1] === import.meta.filename) {
   const outDir = path.join(root, 'dist/sdk')
   await buildSdk(outDir)
   process.stdout.write(`${outDir}\n`)

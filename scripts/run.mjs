@@ -37,15 +37,15 @@ function readJson(file) {
 
 /**
  * Answers whether node_modules holds what package-lock.json names. npm writes `.package-lock.json` last, so an interrupted
- * installation has none. Packages of other platforms may be missing; with NODE_ENV=production also those for development.
+ * installation has none. Packages of other platforms may be missing; with NODE_ENV=production also those for development,
+ * unless a script runs.
  */
 function isInstalled() {
   const wanted = readJson(path.join(root, 'package-lock.json'))?.packages
   if (wanted === undefined) return true
   const present = readJson(path.join(modules, '.package-lock.json'))?.packages
   if (present === undefined) return false
-  const mayMiss = (entry) =>
-    entry.optional || entry.devOptional || entry.peer || (entry.dev && process.env.NODE_ENV === 'production')
+  const mayMiss = (entry) => entry.optional || entry.devOptional || entry.peer || (entry.dev && !needsDev)
   for (const [place, entry] of Object.entries(wanted)) {
     if (place === '') continue
     const found = present[place]
@@ -146,7 +146,8 @@ function runNpm(startedMs) {
   const own = path.join(modules, '.bin')
   const searched = (process.env.PATH ?? '').split(path.delimiter).filter((folder) => path.resolve(folder) !== own)
   const env = { ...process.env, PATH: searched.join(path.delimiter) }
-  const args = ['ci', '--loglevel=error', '--no-progress', '--include=optional']
+  const included = needsDev ? ['--include=optional', '--include=dev'] : ['--include=optional']
+  const args = ['ci', '--loglevel=error', '--no-progress', ...included]
   const child = spawn('npm', args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data))
@@ -210,6 +211,8 @@ function explainNode() {
 }
 
 const args = process.argv.slice(2)
+// Scripts use packages for development, which npm leaves out when NODE_ENV is production.
+const needsDev = args[0] === '--script' || process.env.NODE_ENV !== 'production'
 const script = args[0] === '--script' ? args.splice(0, 2)[1] : path.join('src', 'cli', 'main.ts')
 if (script === undefined) {
   say('usage: run.mjs [--script FILE] [arguments]')

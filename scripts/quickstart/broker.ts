@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { Aedes } from 'aedes'
+import { classifyAddress } from '#src/outbound/classify-address.ts'
 import { findMosquitto, startMosquitto } from '#test/support/mosquitto.ts'
 
 export interface Broker {
@@ -22,17 +24,32 @@ export function givenBroker(text: string): Broker {
   if (url === undefined || protocol === undefined)
     throw new Error(`--broker ${text}: not mqtt://, mqtts://, ws:// or wss://`)
   const defaultPort = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }[protocol]
-  const credential: Broker['credential'] = { hostname: url.hostname, port: Number(url.port) || defaultPort }
+  const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1') // a URL writes IPv6 in brackets, a credential does not
+  const credential: Broker['credential'] = { hostname, port: Number(url.port) || defaultPort }
   if (url.username !== '') credential.username = decodeURIComponent(url.username)
   if (url.password !== '') credential.password = decodeURIComponent(url.password)
   return { words: `${url.host}, as --broker says`, protocol, credential, stop: async () => {} }
 }
 
 /** Starts Mosquitto where it is installed, else aedes, on a free loopback port with a name and a password. */
-export async function startBroker(): Promise<Broker> {
-  if (findMosquitto() !== undefined) return startOwnMosquitto()
+export async function startBroker(find = findMosquitto): Promise<Broker> {
+  if (find() !== undefined) return startOwnMosquitto()
   const broker = await startAedes()
   return { ...broker, words: `${broker.words}, because Mosquitto is not installed` }
+}
+
+/**
+ * Looks up which private addresses the broker has, as ranges that hold nothing else: `/32`, `/128`. None for a name without
+ * an address; the connection says so later.
+ */
+export async function privateRangesOf({ credential }: Broker): Promise<string[]> {
+  const found = await lookup(credential.hostname, { all: true }).catch((err: NodeJS.ErrnoException) => {
+    if (err.syscall !== 'getaddrinfo') throw err
+    return []
+  })
+  return found
+    .filter(({ address }) => classifyAddress(address) === 'private')
+    .map(({ address, family }) => `${address}/${family === 6 ? 128 : 32}`)
 }
 
 const account = () => ({ username: 'quickstart', password: randomBytes(18).toString('base64url') })

@@ -5,7 +5,7 @@ import { type RunningServer, startServer } from '#src/app.ts'
 import { type Config, parseConfig } from '#src/config/config.ts'
 import { createLog } from '#src/observability/log.ts'
 import type { Integration } from '#src/sdk/index.ts'
-import { type Broker, givenBroker, startAedes, startBroker } from './broker.ts'
+import { type Broker, givenBroker, privateRangesOf, startAedes, startBroker } from './broker.ts'
 import { doMainJob } from './main-job.ts'
 import { createScreen, type Screen, StepError } from './screen.ts'
 
@@ -21,30 +21,36 @@ function readArguments() {
       broker: { type: 'string' },
       help: { type: 'boolean' },
     } as const
-    return parseArgs({ args: process.argv.slice(2), options }).values
+    const { broker, ...values } = parseArgs({ args: process.argv.slice(2), options }).values
+    const given = broker === undefined || broker === 'aedes' ? undefined : givenBroker(broker)
+    return { ...values, broker, given }
   } catch (err) {
     return { wrong: (err as Error).message }
   }
 }
 
-/** The server as an operator would configure it for a broker on this machine. `--serve` has a port that stays. */
-function configure(serve: boolean): Config {
+/**
+ * The server as an operator would configure it for a broker on this machine, and for `ranges` besides. `--serve` has a port
+ * that stays.
+ */
+function configure(serve: boolean, ranges: readonly string[]): Config {
   const onThisMachine = { OUTBOUND_ALLOW: '127.0.0.0/8,::1/128', LOG_LEVEL: 'error', PORT: serve ? '8080' : '0' }
-  return parseConfig({ ...onThisMachine, ...process.env, ...(serve ? {} : { PORT: '0' }) })
+  const wanted = { ...onThisMachine, ...process.env, ...(serve ? {} : { PORT: '0' }) }
+  return parseConfig({ ...wanted, OUTBOUND_ALLOW: [wanted.OUTBOUND_ALLOW, ...ranges].join(',') })
 }
 
-function start(config: Config): Promise<readonly [string, RunningServer]> {
+function start(config: Config, ranges: readonly string[]): Promise<readonly [string, RunningServer]> {
   const log = createLog({ level: config.LOG_LEVEL, format: 'pretty' })
   return startServer(config, { log }).then((server) => {
     const database = config.DATABASE_URL === undefined ? 'its own PostgreSQL' : 'the PostgreSQL of DATABASE_URL'
     const kms = config.KMS_PROVIDER === 'local' ? 'a key file (not a KMS)' : 'AWS KMS'
-    return [`${server.url}, ${database}, ${kms}`, server]
+    const allowed = ranges.length === 0 ? '' : `, OUTBOUND_ALLOW with ${ranges.join(' and ')} for the broker`
+    return [`${server.url}, ${database}, ${kms}${allowed}`, server]
   })
 }
 
-function chooseBroker(broker: string | undefined): Promise<Broker> {
-  if (broker === undefined) return startBroker()
-  return broker === 'aedes' ? startAedes() : Promise.resolve(givenBroker(broker))
+async function chooseBroker(given: Broker | undefined, broker: string | undefined): Promise<Broker> {
+  return given ?? (broker === 'aedes' ? startAedes() : startBroker())
 }
 
 function sayWhatNext(screen: Screen, { serve, dataDir }: { serve: boolean; dataDir: string }): void {
@@ -80,15 +86,16 @@ async function main(): Promise<number> {
     return 'wrong' in args ? 2 : 0
   }
   const startedMs = performance.now()
-  const config = configure(args.serve)
+  const ranges = args.given === undefined ? [] : await privateRangesOf(args.given)
+  const config = configure(args.serve, ranges)
   const dataDir = path.resolve(config.DATA_DIR)
   screen.title('Sealwire: publish through a broker whose credentials you never see')
   await using stack = new AsyncDisposableStack()
   try {
-    const server = await screen.step('Start the server', () => start(config))
+    const server = await screen.step('Start the server', () => start(config, ranges))
     stack.defer(() => server.close())
     const broker = await screen.step('Start a broker', async () => {
-      const chosen = await chooseBroker(args.broker)
+      const chosen = await chooseBroker(args.given, args.broker)
       return [chosen.words, chosen]
     })
     stack.defer(() => broker.stop())

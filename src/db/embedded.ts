@@ -68,8 +68,9 @@ function assertSameMajor(data: string, major: string): void {
   const found = readFileSync(path.join(data, 'PG_VERSION'), 'utf8').trim()
   if (found === major) return
   throw new Error(
-    `${data} was made by PostgreSQL ${found}; this release brings ${major}. Write it out with the release that made it ` +
-      '(sealwire backup), then load it with this one (sealwire restore) into an empty DATA_DIR or into DATABASE_URL.',
+    `${data} was made by PostgreSQL ${found}; this release brings ${major}. Run the release that made it and write the ` +
+      `database out (pg_dump -U ${USER} -h FOLDER postgres, where FOLDER is line 5 of postmaster.pid), for a PostgreSQL ` +
+      'that DATABASE_URL names; or move DATA_DIR away and begin with an empty one.',
   )
 }
 

@@ -1,4 +1,5 @@
 import { type CallOptions, type Connection, pathSegment } from './connection.ts'
+import { readPages } from './pages.ts'
 import { fromWire, toWire } from './wire-names.ts'
 
 export type Role = 'viewer' | 'editor' | 'admin' | 'owner'
@@ -38,14 +39,16 @@ export interface NewApiKey {
 const PATH = '/api/v2/security/api-keys'
 
 /** API keys of the tenant. A key can give no more than its own role and scopes. */
-export function createApiKeys({ call }: Pick<Connection, 'call'>) {
+export function createApiKeys(connection: Pick<Connection, 'call' | 'repeat' | 'send'>) {
+  const { call } = connection
   return {
     async create(input: ApiKeyInput, options?: CallOptions): Promise<NewApiKey> {
       return fromWire(await call({ method: 'POST', path: PATH, body: toWire(input) }, options)) as NewApiKey
     },
 
+    /** Reads all of them, page by page. */
     async list(options?: CallOptions): Promise<ApiKey[]> {
-      return fromWire(await call({ method: 'GET', path: PATH }, options)) as ApiKey[]
+      return (await readPages(connection, PATH, options)) as ApiKey[]
     },
 
     async revoke(id: string, options?: CallOptions): Promise<void> {

@@ -1,4 +1,5 @@
 import { type CallOptions, type Connection, pathSegment } from './connection.ts'
+import { readPages } from './pages.ts'
 import { fromWire, toWire } from './wire-names.ts'
 
 export type IntegrationOperation = 'publish' | 'subscribe'
@@ -77,7 +78,8 @@ const pathOf = (id: string) => `${PATH}/${pathSegment(id)}`
 const ifMatch = (revision: number) => ({ 'If-Match': `"${revision}"` })
 
 /** Which broker, with which credentials, for which operations and topics. */
-export function createIntegrations({ call }: Pick<Connection, 'call'>) {
+export function createIntegrations(connection: Pick<Connection, 'call' | 'repeat' | 'send'>) {
+  const { call } = connection
   return {
     async create(input: IntegrationInput, options?: CallOptions): Promise<Integration> {
       return fromWire(
@@ -85,8 +87,9 @@ export function createIntegrations({ call }: Pick<Connection, 'call'>) {
       ) as Integration
     },
 
+    /** Reads all of them, page by page. */
     async list(options?: CallOptions): Promise<Integration[]> {
-      return fromWire(await call({ method: 'GET', path: PATH }, options)) as Integration[]
+      return (await readPages(connection, PATH, options)) as Integration[]
     },
 
     async get(id: string, options?: CallOptions): Promise<Integration> {

@@ -6,6 +6,7 @@ import { apiTarget, NONCE_BYTES, requestHash } from '../envelope/request-hash.ts
 import { type CallOptions, type Connection, pathSegment } from './connection.ts'
 import { encodeBody } from './exchange.ts'
 import { createIssuerKeys, trustOnFirstUse } from './issuer-keys.ts'
+import { readPages } from './pages.ts'
 import { createRecipient, type NewRecipient, type Recipient } from './recipient.ts'
 import { fromWire } from './wire-names.ts'
 import { dataOf } from './wrapper.ts'
@@ -86,8 +87,9 @@ export function createRecipients(connection: Connection, provider: CryptoProvide
       return { suite, baseUrl, tenantId, recipientId, kemKeyId, kemSeed, macKeyId, macKey: new Secret(macKey), root }
     },
 
+    /** Reads all of them, page by page. */
     async list(options?: CallOptions): Promise<RecipientInfo[]> {
-      return fromWire(await connection.call({ method: 'GET', path: PATH }, options)) as RecipientInfo[]
+      return (await readPages(connection, PATH, options)) as RecipientInfo[]
     },
 
     /** Revokes a recipient: nothing is sealed to it any more. Its API key needs a new one. */

@@ -7,7 +7,7 @@ export type LocalErrorCode =
   | 'timeout' // `timeoutMs` went by
   | 'aborted' // the caller's signal
   | 'answer.invalid' // an answer that does not speak this API: not JSON, no wrapper, a redirect
-  | 'answer.too_large' // more than 16 MiB
+  | 'answer.too_large' // more than 16 MiB, or a list over 50 pages of 200 items
 
 /**
  * What is known about the operation behind a failed call: it did not run (`rejected`), it could not run now

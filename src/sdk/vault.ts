@@ -1,4 +1,5 @@
 import { type CallOptions, type Connection, pathSegment } from './connection.ts'
+import { readPages } from './pages.ts'
 import { fromWire, toWire } from './wire-names.ts'
 
 export interface SealInput {
@@ -52,7 +53,8 @@ export interface RotatedEntry {
 const ENTRIES = '/api/v2/vault/entries'
 
 /** Broker credentials. Their values go in, and come out again only through `unseal`, which is audited. */
-export function createVault({ call }: Pick<Connection, 'call'>) {
+export function createVault(connection: Pick<Connection, 'call' | 'repeat' | 'send'>) {
+  const { call } = connection
   return {
     /** Seals credentials under a new id. */
     async seal(input: SealInput, options?: CallOptions): Promise<VaultEntry> {
@@ -69,8 +71,9 @@ export function createVault({ call }: Pick<Connection, 'call'>) {
       return fromWire(await call({ method: 'POST', path, body: {} }, options)) as UnsealedEntry
     },
 
+    /** Reads all of them, page by page. */
     async list(options?: CallOptions): Promise<VaultEntry[]> {
-      return fromWire(await call({ method: 'GET', path: ENTRIES }, options)) as VaultEntry[]
+      return (await readPages(connection, ENTRIES, options)) as VaultEntry[]
     },
 
     async get(id: string, options?: CallOptions): Promise<VaultEntry> {

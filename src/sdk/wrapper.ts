@@ -30,10 +30,27 @@ export function outcomeOf(status: number, code: string): Outcome {
   return (status >= 400 && status < 500) || status === 502 ? 'rejected' : 'unknown'
 }
 
-function requestIdOf(json: unknown): string | undefined {
+function metaOf(json: unknown): Record<string, unknown> {
   const meta = isRecord(json) ? json['meta'] : undefined
-  const id = isRecord(meta) ? meta['request_id'] : undefined
+  return isRecord(meta) ? meta : {}
+}
+
+function requestIdOf(json: unknown): string | undefined {
+  const id = metaOf(json)['request_id']
   return typeof id === 'string' ? id : undefined
+}
+
+/**
+ * Takes one page out of the answer to a list.
+ *
+ * @throws {SealwireError} as `dataOf`
+ */
+export function pageOf(answer: Exchanged): { items: readonly unknown[]; nextCursor: string | undefined } {
+  const items = dataOf(answer)
+  const nextCursor = metaOf(answer.json)['next_cursor']
+  if (Array.isArray(items) && (nextCursor === undefined || typeof nextCursor === 'string')) return { items, nextCursor }
+  const message = `HTTP ${answer.httpStatus} is not a page of a list.`
+  throw new SealwireError('answer.invalid', message, { status: answer.httpStatus, outcome: 'unknown' })
 }
 
 /**

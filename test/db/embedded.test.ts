@@ -287,7 +287,7 @@ test('data of another major version is refused, untouched, with how to move', as
   writeFileSync(path.join(dataFolder(), 'PG_VERSION'), '17\n')
   await assert.rejects(
     startEmbedded({ dataDir }),
-    /PostgreSQL 17; this release brings 18.*sealwire backup.*sealwire restore/,
+    /PostgreSQL 17; this release brings 18.*pg_dump.*DATABASE_URL.*move DATA_DIR away/,
   )
   writeFileSync(path.join(dataFolder(), 'PG_VERSION'), '18\n')
   await start()

@@ -18,6 +18,7 @@ after(() => {
 interface Clone {
   root: string
   npmCalls(): number
+  npmArguments(): string
   run(args: readonly string[], options?: { cwd?: string; env?: Record<string, string>; via?: string }): Promise<Ended>
   start(args: readonly string[], env?: Record<string, string>): ChildProcess
 }
@@ -35,7 +36,7 @@ process.exitCode = code
 `
 
 /** Makes a folder like a fresh clone, with a lock file of two packages and an npm that installs them by copying. */
-function clone({ npmFails = false, nodeInLock = true } = {}): Clone {
+function clone({ npmFails = false, nodeInLock = true, devInLock = false } = {}): Clone {
   const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'sealwire-launcher-')))
   folders.push(folder)
   const root = path.join(folder, 'a folder with spaces')
@@ -49,6 +50,7 @@ function clone({ npmFails = false, nodeInLock = true } = {}): Clone {
   const packages = {
     'node_modules/dep': { version: '1.0.0', integrity: 'sha512-a' },
     'node_modules/other-platform': { version: '1.0.0', integrity: 'sha512-b', optional: true },
+    ...(devInLock && { 'node_modules/dev': { version: '1.0.0', integrity: 'sha512-d', dev: true } }),
     ...(nodeInLock && {
       [`node_modules/${platformNode}`]: { version: '26.10.0', os: process.platform, cpu: process.arch, optional: true },
     }),
@@ -61,6 +63,7 @@ function clone({ npmFails = false, nodeInLock = true } = {}): Clone {
   const { 'node_modules/other-platform': _absent, ...present } = packages
   put(path.join(prepared, '.package-lock.json'), JSON.stringify({ packages: present }))
   put(path.join(prepared, 'dep/package.json'), '{}')
+  put(path.join(prepared, 'dev/package.json'), '{}')
   if (nodeInLock) {
     const about = { version: '26.10.0', os: process.platform, cpu: process.arch }
     put(path.join(prepared, platformNode, 'package.json'), JSON.stringify(about))
@@ -83,6 +86,7 @@ function clone({ npmFails = false, nodeInLock = true } = {}): Clone {
   })
   return {
     root,
+    npmArguments: () => fs.readFileSync(calls, 'utf8'),
     npmCalls: () => (fs.existsSync(calls) ? fs.readFileSync(calls, 'utf8').trim().split('\n').length : 0),
     start: (args, env) =>
       spawn(process.execPath, [path.join(root, 'scripts/run.mjs'), ...args], { cwd: folder, env: environment(env) }),
@@ -184,6 +188,24 @@ test('the launcher works through a symbolic link and runs the file of --script',
   fs.writeFileSync(path.join(copy.root, 'scripts/other.ts'), 'console.log("other", process.argv[2])')
   const ended = await copy.run(['--script', 'scripts/other.ts', 'x'], { via: link, cwd: os.tmpdir() })
   assert.deepEqual([ended.code, ended.stdout], [0, 'other x\n'])
+})
+
+test('with NODE_ENV=production packages for development are wanted for a script, and for the server they are not', async () => {
+  const copy = clone({ devInLock: true })
+  const env = { NODE_ENV: 'production' }
+  const dropDev = () => {
+    const file = path.join(copy.root, 'node_modules/.package-lock.json')
+    const { 'node_modules/dev': _dev, ...packages } = JSON.parse(fs.readFileSync(file, 'utf8')).packages
+    fs.writeFileSync(file, JSON.stringify({ packages }))
+  }
+  await copy.run([], { env })
+  assert.doesNotMatch(copy.npmArguments(), /--include=dev/)
+  dropDev()
+  await copy.run([], { env })
+  assert.equal(copy.npmCalls(), 1)
+  await copy.run(['--script', 'src/cli/main.ts'], { env })
+  assert.equal(copy.npmCalls(), 2)
+  assert.match(copy.npmArguments(), /--include=dev/)
 })
 
 test('an old Node hands over to the one of the lock file, and a signal reaches the program', async () => {

@@ -6,6 +6,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { after, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { findMosquitto } from '#test/support/mosquitto.ts'
+import { givenBroker, privateRangesOf, startBroker } from '../../scripts/quickstart/broker.ts'
 import { collect } from './run-dockerfile.ts'
 import { startScriptedBroker } from './scripted-broker.ts'
 
@@ -13,14 +15,23 @@ const program = fileURLToPath(new URL('../../scripts/quickstart/quickstart.ts', 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sealwire-quickstart-'))
 after(() => fs.rmSync(folder, { recursive: true, force: true }))
 
-function start(dataDir: string, args: readonly string[]): { child: ChildProcess; output: () => string } {
-  const env = { ...process.env, DATA_DIR: path.join(folder, dataDir), DATABASE_URL: '', NO_COLOR: '1', PORT: '0' }
+function start(
+  dataDir: string,
+  args: readonly string[],
+  extra: NodeJS.ProcessEnv = {},
+): { child: ChildProcess; output: () => string } {
+  const own = { DATA_DIR: path.join(folder, dataDir), DATABASE_URL: '', NO_COLOR: '1', PORT: '0' }
+  const env = { ...process.env, ...own, ...extra }
   const child = spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   return { child, output: collect(child) }
 }
 
-async function run(dataDir: string, args: readonly string[]): Promise<{ code: number | null; output: string }> {
-  const { child, output } = start(dataDir, args)
+async function run(
+  dataDir: string,
+  args: readonly string[],
+  env?: NodeJS.ProcessEnv,
+): Promise<{ code: number | null; output: string }> {
+  const { child, output } = start(dataDir, args, env)
   const [code] = (await once(child, 'close')) as [number | null]
   return { code, output: output() }
 }
@@ -70,6 +81,36 @@ describe('the quickstart', { timeout: 60_000 }, () => {
     )
     const honest = await runWith(true)
     assert.equal(honest.code, 0, honest.output)
+  })
+
+  test('without --broker it uses the Mosquitto on the PATH', async () => {
+    const binary = findMosquitto() ?? assert.fail('needs Mosquitto')
+    const bin = path.dirname(binary)
+    const triplet = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
+    const libraries = binary.includes('.cache') ? { LD_LIBRARY_PATH: path.join(bin, '../lib', triplet) } : {}
+    const env = { PATH: `${bin}${path.delimiter}${process.env['PATH']}`, ...libraries }
+    const ended = await run('mosquitto', [], env)
+    assert.equal(ended.code, 0, ended.output)
+    assert.match(ended.output, /Start a broker .*Mosquitto on 127\.0\.0\.1:\d+\n/)
+  })
+
+  test('where Mosquitto is not installed a broker from npm takes its place, and says why', async () => {
+    const broker = await startBroker(() => undefined)
+    await broker.stop()
+    assert.match(broker.words, /^aedes on .*, because Mosquitto is not installed$/)
+  })
+
+  test('an address of --broker loses its brackets, and a private one is allowed alone', async () => {
+    const cases: readonly [url: string, hostname: string, ranges: string[]][] = [
+      ['mqtt://[::1]:1884', '::1', ['::1/128']],
+      ['mqtt://192.168.1.7', '192.168.1.7', ['192.168.1.7/32']],
+      ['mqtts://8.8.8.8', '8.8.8.8', []],
+    ]
+    for (const [url, hostname, ranges] of cases) {
+      const broker = givenBroker(url)
+      assert.equal(broker.credential.hostname, hostname)
+      assert.deepEqual(await privateRangesOf(broker), ranges)
+    }
   })
 
   test('--serve keeps server and broker running until it is told to stop, and shows a call that works', async () => {
