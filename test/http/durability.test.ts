@@ -78,8 +78,11 @@ describe('a server process', () => {
       return Number((await sql.query<{ commits: string }>(text)).rows[0]?.commits)
     }
     assert.equal((await sql.query('show synchronous_commit')).rows[0].synchronous_commit, 'on')
-    const written = async () =>
-      Number((await sql.query<{ id: string }>('select pg_current_xact_id()::text as id')).rows[0]?.id)
+    /** Transactions that wrote audit rows so far: exact, and known at once. */
+    const written = async () => {
+      const { rows } = await sql.query<{ count: string }>('select count(distinct xmin::text) from audit_rows')
+      return Number(rows[0]?.count)
+    }
     const before = await committed()
     const writtenBefore = await written()
     let left = 800
@@ -87,9 +90,10 @@ describe('a server process', () => {
       while (left-- > 0) assert.ok((await publish()).status < 300)
     }
     await Promise.all(Array.from({ length: 64 }, worker))
-    const transactions = (await written()) - writtenBefore // exact, and known at once: what the statistics must have seen
-    const commits = (await committed()) - before
-    assert.ok(commits >= transactions - 1, `${commits} commits reported for ${transactions} that wrote`)
+    const transactions = (await written()) - writtenBefore
+    let commits = (await committed()) - before
+    for (let i = 0; i < 5 && commits < transactions; i++) commits = (await committed()) - before // a report is still out
+    assert.ok(transactions > 0 && commits >= transactions, `${commits} commits reported for ${transactions} that wrote`)
     assert.ok(commits > 0 && commits < 800 / 3, `${commits} commits for 800 requests`)
     assert.equal(broker.connects(), 1)
   })
