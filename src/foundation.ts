@@ -130,6 +130,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
   )
   const feed = stack.adopt(await createChangeFeed(connection), (one) => one.close())
   const tenants = createTenants({ db, feed, pepper: keys.pepper, provider, audit, clock })
+  const ownListeners = await listenersBehind(config)
   const resources = stack.move()
   return {
     clock,
@@ -143,7 +144,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
     auditDb,
     auditReaderDb,
     tenants,
-    ownListeners: await listenersBehind(config),
+    ownListeners,
     close: () => resources.disposeAsync(),
   }
 }

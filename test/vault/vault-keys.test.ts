@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, before, beforeEach, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import type { AuditedChange } from '#src/audit/audited-change.ts'
 import { decodeUtf8, utf8 } from '#src/core/bytes.ts'
 import { toHex } from '#src/core/hex.ts'
@@ -10,36 +10,23 @@ import { createEntryOpener } from '#src/vault/open-entry.ts'
 import { digestRecord } from '#src/vault/record.ts'
 import { createRecordKeeper, type RecordKeeper } from '#src/vault/record-keeper.ts'
 import { findCurrentRecord } from '#src/vault/record-store.ts'
-import { createVault, type NewEntry } from '#src/vault/vault.ts'
+import { createVault } from '#src/vault/vault.ts'
 import { createVaultWrites } from '#src/vault/vault-writes.ts'
-import { localFeed, type TestDeployment, testDeployment } from '#test/support/deployment.ts'
+import { localFeed } from '#test/support/deployment.ts'
+import { sealedVault, unknownId, values } from './sealed-vault.ts'
 
-const values = { hostname: 'broker.example', port: 8883, username: 'sealwire', password: 'correct horse' }
 const shape = { version: 1, credentialType: 'custom_kv', schema: 1, custody: 0 } as const
-const unknownId = '019aa0c8-6f00-7c3e-9a51-2f3d5c7b9e10'
 
 describe('vault, its key wrapper and its audit rows', () => {
-  let deployment: TestDeployment
-  let owner: Awaited<ReturnType<TestDeployment['tenant']>>
-  before(async () => {
-    deployment = await testDeployment()
-  })
-  beforeEach(async () => {
-    owner = await deployment.tenant()
-  })
-  after(() => deployment.drop())
-
-  const seal = (input: Partial<NewEntry> = {}) =>
-    deployment.vault.seal(owner.caller, { credentialType: 'custom_kv', values, ...input })
-  const tenantId = () => owner.principal.tenantId
-  const eventsOf = (id: string) => deployment.audit.events.filter((event) => event.object?.id === id)
+  const at = sealedVault()
+  const { seal, tenantId, eventsOf } = at
 
   describe('key wrapper', () => {
     test('every request for a share names tenant, entry and version', async () => {
-      deployment.wrapper.calls.length = 0
+      at.deployment.wrapper.calls.length = 0
       const { id } = await seal()
-      await deployment.vault.open(tenantId(), id)
-      const shares = deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share')
+      await at.deployment.vault.open(tenantId(), id)
+      const shares = at.deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share')
       assert.deepEqual(
         shares.map(({ method }) => method),
         ['wrap', 'unwrap'],
@@ -51,46 +38,46 @@ describe('vault, its key wrapper and its audit rows', () => {
 
     test('a share is asked for once: by sixteen connections that open at the same time, and for five minutes', async () => {
       const { id } = await seal()
-      deployment.wrapper.calls.length = 0
-      const opened = await Promise.all(Array.from({ length: 16 }, () => deployment.vault.open(tenantId(), id)))
+      at.deployment.wrapper.calls.length = 0
+      const opened = await Promise.all(Array.from({ length: 16 }, () => at.deployment.vault.open(tenantId(), id)))
       for (const one of opened) assert.deepEqual(one.values, values)
-      const asked = () => deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share').length
+      const asked = () => at.deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share').length
       assert.equal(asked(), 1)
-      deployment.clock.advance(299_999)
-      await deployment.vault.open(tenantId(), id)
+      at.deployment.clock.advance(299_999)
+      await at.deployment.vault.open(tenantId(), id)
       assert.equal(asked(), 1)
-      deployment.clock.advance(2)
-      await deployment.vault.open(tenantId(), id)
+      at.deployment.clock.advance(2)
+      await at.deployment.vault.open(tenantId(), id)
       assert.equal(asked(), 2)
     })
 
     test('with the key wrapper away nothing opens, and afterwards all does', async () => {
       const { id } = await seal()
       const vault = createVault({
-        ...deployment,
+        ...at.deployment,
         feed: localFeed(),
-        tenantKeys: createTenantKeys(deployment),
+        tenantKeys: createTenantKeys(at.deployment),
         usersOf: async () => [],
       })
-      deployment.wrapper.down = true
+      at.deployment.wrapper.down = true
       await assert.rejects(vault.open(tenantId(), id), { code: 'kms.unavailable' })
       await assert.rejects(seal(), { code: 'kms.unavailable' })
-      deployment.wrapper.down = false
+      at.deployment.wrapper.down = false
       assert.deepEqual((await vault.open(tenantId(), id)).values, values)
       assert.equal((await vault.list(tenantId())).length, 1)
     })
 
     test('a change of the entry, or a lost change feed, wipes what is kept', async () => {
       const { id } = await seal()
-      const asked = () => deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share').length
+      const asked = () => at.deployment.wrapper.calls.filter(({ context }) => context.purpose === 'vault-share').length
       for (const key of [`${tenantId()}/${id}`, undefined]) {
-        await deployment.vault.open(tenantId(), id)
+        await at.deployment.vault.open(tenantId(), id)
         const before = asked()
-        deployment.feed.send('vault', `${tenantId()}/${unknownId}`)
-        await deployment.vault.open(tenantId(), id)
+        at.deployment.feed.send('vault', `${tenantId()}/${unknownId}`)
+        await at.deployment.vault.open(tenantId(), id)
         assert.equal(asked(), before)
-        deployment.feed.send('vault', key)
-        await deployment.vault.open(tenantId(), id)
+        at.deployment.feed.send('vault', key)
+        await at.deployment.vault.open(tenantId(), id)
         assert.equal(asked(), before + 1)
       }
     })
@@ -100,18 +87,18 @@ describe('vault, its key wrapper and its audit rows', () => {
       const plaintexts: Uint8Array[] = []
       let fails = false
       const wrapper: KeyWrapper = {
-        ...deployment.wrapper,
+        ...at.deployment.wrapper,
         async wrap(...args) {
           if (fails) throw new Error('away')
-          return deployment.wrapper.wrap(...args)
+          return at.deployment.wrapper.wrap(...args)
         },
         async unwrap(...args) {
-          const secret = await deployment.wrapper.unwrap(...args)
+          const secret = await at.deployment.wrapper.unwrap(...args)
           unwrapped.push(secret)
           return secret
         },
       }
-      const keeper = createRecordKeeper({ ...deployment, wrapper, feed: localFeed() })
+      const keeper = createRecordKeeper({ ...at.deployment, wrapper, feed: localFeed() })
       const context = { ...shape, tenantId: tenantId(), entryId: unknownId }
       const record = await keeper.seal(context, utf8('secret'))
       const opened = await Promise.all([1, 2, 3].map(() => keeper.open(context, { ...record, ...shape })))
@@ -134,13 +121,20 @@ describe('vault, its key wrapper and its audit rows', () => {
         },
       }
       const { id } = await seal()
-      const opener = createEntryOpener({ ...deployment, keeper: createRecordKeeper(deployment) })
-      const all = { ...deployment, usersOf: async () => [], change, keeper: watched, opener, forget: () => undefined }
+      const opener = createEntryOpener({ ...at.deployment, keeper: createRecordKeeper(at.deployment) })
+      const all = {
+        ...at.deployment,
+        usersOf: async () => [],
+        change,
+        keeper: watched,
+        opener,
+        forget: () => undefined,
+      }
       const writes = createVaultWrites(all)
       fails = true
-      await assert.rejects(writes.seal(owner.caller, { credentialType: 'custom_kv', values }), /away/)
-      await assert.rejects(writes.rotate(owner.caller, id, values), /away/)
-      await assert.rejects(writes.rotate(owner.caller, id), /away/)
+      await assert.rejects(writes.seal(at.owner.caller, { credentialType: 'custom_kv', values }), /away/)
+      await assert.rejects(writes.rotate(at.owner.caller, id, values), /away/)
+      await assert.rejects(writes.rotate(at.owner.caller, id), /away/)
       assert.deepEqual(
         plaintexts.map((plaintext) => plaintext.length > 0 && plaintext.every((byte) => byte === 0)),
         [true, true, true],
@@ -149,11 +143,11 @@ describe('vault, its key wrapper and its audit rows', () => {
 
     test('what one provider sealed the other opens', async () => {
       const { id } = await seal()
-      const other = { ...deployment, provider: nobleProvider, feed: localFeed(), usersOf: async () => [] }
+      const other = { ...at.deployment, provider: nobleProvider, feed: localFeed(), usersOf: async () => [] }
       const vault = createVault({ ...other, tenantKeys: createTenantKeys(other) })
       assert.deepEqual((await vault.open(tenantId(), id)).values, values)
-      await vault.rotate(owner.caller, id)
-      assert.deepEqual((await deployment.vault.open(tenantId(), id)).values, values)
+      await vault.rotate(at.owner.caller, id)
+      assert.deepEqual((await at.deployment.vault.open(tenantId(), id)).values, values)
     })
   })
 
@@ -161,7 +155,7 @@ describe('vault, its key wrapper and its audit rows', () => {
     test('each write is on record with the SHA-384 of the record as it is stored', async () => {
       const { id } = await seal({ name: 'plant broker', ttlDays: 90 })
       const digest = async () => {
-        const found = await findCurrentRecord(deployment.db, tenantId(), id, new Date(deployment.clock.now()))
+        const found = await findCurrentRecord(at.deployment.db, tenantId(), id, new Date(at.deployment.clock.now()))
         assert.ok(found?.record.wrappedShare)
         const { entry, record } = found
         const context = {
@@ -172,14 +166,16 @@ describe('vault, its key wrapper and its audit rows', () => {
           schema: record.schema,
           custody: record.custody,
         }
-        return toHex(digestRecord(deployment.provider, context, { ...record, wrappedShare: found.record.wrappedShare }))
+        return toHex(
+          digestRecord(at.deployment.provider, context, { ...record, wrappedShare: found.record.wrappedShare }),
+        )
       }
       const first = await digest()
-      await deployment.vault.rotate(owner.caller, id, values)
+      await at.deployment.vault.rotate(at.owner.caller, id, values)
       const second = await digest()
-      await deployment.vault.rotate(owner.caller, id)
-      await deployment.vault.unseal(owner.caller, id)
-      await deployment.vault.remove(owner.caller, id)
+      await at.deployment.vault.rotate(at.owner.caller, id)
+      await at.deployment.vault.unseal(at.owner.caller, id)
+      await at.deployment.vault.remove(at.owner.caller, id)
       const seen = eventsOf(id)
       assert.deepEqual(
         seen.map(({ action, outcome, detail }) => [action, outcome, detail?.['version']]),
@@ -201,27 +197,27 @@ describe('vault, its key wrapper and its audit rows', () => {
       for (const event of seen)
         assert.deepEqual(
           [event.tenantId, event.actor.id, event.requestId],
-          [tenantId(), owner.principal.keyId, 'req_test'],
+          [tenantId(), at.owner.principal.keyId, 'req_test'],
         )
     })
 
     test('without the record nothing changes and nothing is told', async () => {
       const { id } = await seal()
-      deployment.audit.failing = true
+      at.deployment.audit.failing = true
       const unavailable = { code: 'audit.unavailable' }
       await assert.rejects(seal(), unavailable)
-      await assert.rejects(deployment.vault.unseal(owner.caller, id), unavailable)
-      await assert.rejects(deployment.vault.rotate(owner.caller, id, { password: 'new' }), unavailable)
-      await assert.rejects(deployment.vault.remove(owner.caller, id), unavailable)
-      deployment.audit.failing = false
-      assert.equal((await deployment.vault.list(tenantId())).length, 1)
-      assert.equal((await deployment.vault.get(tenantId(), id)).lastAccessedAt, null)
-      assert.deepEqual(await deployment.vault.unseal(owner.caller, id), {
+      await assert.rejects(at.deployment.vault.unseal(at.owner.caller, id), unavailable)
+      await assert.rejects(at.deployment.vault.rotate(at.owner.caller, id, { password: 'new' }), unavailable)
+      await assert.rejects(at.deployment.vault.remove(at.owner.caller, id), unavailable)
+      at.deployment.audit.failing = false
+      assert.equal((await at.deployment.vault.list(tenantId())).length, 1)
+      assert.equal((await at.deployment.vault.get(tenantId(), id)).lastAccessedAt, null)
+      assert.deepEqual(await at.deployment.vault.unseal(at.owner.caller, id), {
         version: 1,
         credentialType: 'custom_kv',
         values,
       })
-      assert.equal((await deployment.vault.get(tenantId(), id)).lastAccessedAt?.getTime(), deployment.clock.now())
+      assert.equal((await at.deployment.vault.get(tenantId(), id)).lastAccessedAt?.getTime(), at.deployment.clock.now())
     })
   })
 })

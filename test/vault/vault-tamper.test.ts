@@ -1,37 +1,11 @@
 import assert from 'node:assert/strict'
-import { after, before, beforeEach, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { copyBytes } from '#src/core/bytes.ts'
-import type { NewEntry } from '#src/vault/vault.ts'
-import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
-
-const values = { hostname: 'broker.example', port: 8883, username: 'sealwire', password: 'correct horse' }
-const unknownId = '019aa0c8-6f00-7c3e-9a51-2f3d5c7b9e10'
-const notFound = { code: 'object.not_found', message: 'No such object.', details: undefined }
-const unopened = { code: 'vault.unavailable', message: 'The vault entry could not be opened.' }
+import { notFound, sealedVault, unknownId, unopened, values } from './sealed-vault.ts'
 
 describe('vault rows that were moved or changed', () => {
-  let deployment: TestDeployment
-  let owner: Awaited<ReturnType<TestDeployment['tenant']>>
-  before(async () => {
-    deployment = await testDeployment()
-  })
-  beforeEach(async () => {
-    owner = await deployment.tenant()
-  })
-  after(() => deployment.drop())
-
-  const seal = (input: Partial<NewEntry> = {}) =>
-    deployment.vault.seal(owner.caller, { credentialType: 'custom_kv', values, ...input })
-  const tenantId = () => owner.principal.tenantId
-  const eventsOf = (id: string) => deployment.audit.events.filter((event) => event.object?.id === id)
-  const rowOf = async (id: string) => {
-    const { rows } = await deployment.db.query<Record<string, Buffer>>(
-      `select * from vault_versions where entry_id = $1 order by version desc`,
-      [id],
-    )
-    assert.ok(rows[0])
-    return rows[0]
-  }
+  const at = sealedVault()
+  const { seal, tenantId, eventsOf, rowOf } = at
 
   describe('another row', () => {
     const columns = ['kem_ciphertext', 'wrapped_share', 'commitment', 'sealed'] as const
@@ -41,29 +15,32 @@ describe('vault rows that were moved or changed', () => {
         const [one, two] = [await seal(), await seal()]
         const own = await rowOf(one.id)
         const other = await rowOf(two.id)
-        await deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [
+        await at.deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [
           other[column],
           one.id,
         ])
         const code = column === 'wrapped_share' ? 'kms.unavailable' : unopened.code
-        await assert.rejects(deployment.vault.unseal(owner.caller, one.id), { code })
-        await assert.rejects(deployment.vault.open(tenantId(), one.id), { code })
+        await assert.rejects(at.deployment.vault.unseal(at.owner.caller, one.id), { code })
+        await assert.rejects(at.deployment.vault.open(tenantId(), one.id), { code })
         const event = eventsOf(one.id).at(-1)
         assert.deepEqual([event?.action, event?.outcome, event?.detail?.['code']], ['vault.unseal', 'failure', code])
-        await deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [own[column], one.id])
-        assert.deepEqual((await deployment.vault.unseal(owner.caller, one.id)).values, values)
+        await at.deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [
+          own[column],
+          one.id,
+        ])
+        assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, one.id)).values, values)
       })
     }
 
     test('the whole record of another entry, or of another tenant, does not open', async () => {
       const [one, two] = [await seal(), await seal({ values: { password: 'two' } })]
-      const stranger = await deployment.tenant('stranger')
-      const three = await deployment.vault.seal(stranger.caller, {
+      const stranger = await at.deployment.tenant('stranger')
+      const three = await at.deployment.vault.seal(stranger.caller, {
         credentialType: 'custom_kv',
         values: { password: 'three' },
       })
       const move = (from: string) =>
-        deployment.db.query(
+        at.deployment.db.query(
           `update vault_versions a set (vault_key_id, kem_ciphertext, wrapped_share, share_kms_key_id, commitment, sealed) =
              (select vault_key_id, kem_ciphertext, wrapped_share, share_kms_key_id, commitment, sealed from vault_versions where entry_id = $1)
            where a.entry_id = $2`,
@@ -72,27 +49,27 @@ describe('vault rows that were moved or changed', () => {
       for (const from of [two.id, three.id]) {
         await move(from)
         await assert.rejects(
-          deployment.vault.unseal(owner.caller, one.id),
+          at.deployment.vault.unseal(at.owner.caller, one.id),
           (err: { code?: string }) => err.code === 'kms.unavailable' || err.code === 'vault.unavailable',
         )
       }
-      assert.deepEqual((await deployment.vault.unseal(owner.caller, two.id)).values, { password: 'two' })
+      assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, two.id)).values, { password: 'two' })
     })
 
     test('an older version restored into the current row does not open', async () => {
       const { id } = await seal({ values: { password: 'old' } })
       const old = await rowOf(id)
-      await deployment.vault.rotate(owner.caller, id, { password: 'new' })
+      await at.deployment.vault.rotate(at.owner.caller, id, { password: 'new' })
       const current = await rowOf(id)
       const restore = (row: Record<string, unknown>) =>
-        deployment.db.query(
+        at.deployment.db.query(
           `update vault_versions set kem_ciphertext = $2, wrapped_share = $3, commitment = $4, sealed = $5 where entry_id = $1 and version = 2`,
           [id, row['kem_ciphertext'], row['wrapped_share'], row['commitment'], row['sealed']],
         )
       await restore(old)
-      await assert.rejects(deployment.vault.unseal(owner.caller, id), { code: 'kms.unavailable' })
+      await assert.rejects(at.deployment.vault.unseal(at.owner.caller, id), { code: 'kms.unavailable' })
       await restore(current)
-      assert.deepEqual((await deployment.vault.unseal(owner.caller, id)).values, { password: 'new' })
+      assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, id)).values, { password: 'new' })
     })
 
     const contexts = [
@@ -103,14 +80,14 @@ describe('vault rows that were moved or changed', () => {
     for (const { column, value, table, key } of contexts) {
       test(`another ${column} in the row does not open`, async () => {
         const { id } = await seal()
-        const { rows } = await deployment.db.query<Record<string, unknown>>(
+        const { rows } = await at.deployment.db.query<Record<string, unknown>>(
           `select ${column} from ${table} where ${key} = $1`,
           [id],
         )
-        await deployment.db.query(`update ${table} set ${column} = $1 where ${key} = $2`, [value, id])
-        await assert.rejects(deployment.vault.unseal(owner.caller, id), unopened)
-        await deployment.db.query(`update ${table} set ${column} = $1 where ${key} = $2`, [rows[0]?.[column], id])
-        assert.deepEqual((await deployment.vault.unseal(owner.caller, id)).values, values)
+        await at.deployment.db.query(`update ${table} set ${column} = $1 where ${key} = $2`, [value, id])
+        await assert.rejects(at.deployment.vault.unseal(at.owner.caller, id), unopened)
+        await at.deployment.db.query(`update ${table} set ${column} = $1 where ${key} = $2`, [rows[0]?.[column], id])
+        assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, id)).values, values)
       })
     }
 
@@ -123,20 +100,20 @@ describe('vault rows that were moved or changed', () => {
         for (const bit of [0, 7, original.length * 4, original.length * 8 - 1]) {
           const changed = copyBytes(original)
           changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-          await deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [changed, id])
-          await assert.rejects(deployment.vault.open(tenantId(), id), column)
+          await at.deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [changed, id])
+          await assert.rejects(at.deployment.vault.open(tenantId(), id), column)
           tried++
         }
-        await deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [original, id])
-        assert.deepEqual((await deployment.vault.open(tenantId(), id)).values, values)
+        await at.deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [original, id])
+        assert.deepEqual((await at.deployment.vault.open(tenantId(), id)).values, values)
       }
       assert.equal(tried, 16)
     })
 
     test('another tenant’s entry is not found, exactly as one that does not exist or an id that is none', async () => {
       const { id } = await seal()
-      const stranger = await deployment.tenant('stranger')
-      const { vault } = deployment
+      const stranger = await at.deployment.tenant('stranger')
+      const { vault } = at.deployment
       const ids = [id, unknownId, 'no-uuid', `${id}' or '1'='1`]
       for (const one of ids) {
         await assert.rejects(vault.get(stranger.principal.tenantId, one), notFound)
@@ -148,7 +125,7 @@ describe('vault rows that were moved or changed', () => {
         assert.equal(await vault.current(stranger.principal.tenantId, one), undefined)
       }
       assert.equal(eventsOf(id).length, 1)
-      assert.deepEqual((await vault.unseal(owner.caller, id)).values, values)
+      assert.deepEqual((await vault.unseal(at.owner.caller, id)).values, values)
     })
   })
 })

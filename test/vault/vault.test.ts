@@ -1,67 +1,45 @@
 import assert from 'node:assert/strict'
-import { after, before, beforeEach, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { toHex } from '#src/core/hex.ts'
 import type { KeyWrapper } from '#src/kms/kms.ts'
 import { credentialTypes } from '#src/vault/credential-types.ts'
 import { createVault, type NewEntry } from '#src/vault/vault.ts'
-import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
+import { notFound, sealedVault, unopened, values } from './sealed-vault.ts'
 
 const day = 86_400_000
-const values = { hostname: 'broker.example', port: 8883, username: 'sealwire', password: 'correct horse' }
-const notFound = { code: 'object.not_found', message: 'No such object.', details: undefined }
-const unopened = { code: 'vault.unavailable', message: 'The vault entry could not be opened.' }
 
 describe('vault', () => {
-  let deployment: TestDeployment
-  let owner: Awaited<ReturnType<TestDeployment['tenant']>>
-  before(async () => {
-    deployment = await testDeployment()
-  })
-  beforeEach(async () => {
-    owner = await deployment.tenant()
-  })
-  after(() => deployment.drop())
-
-  const seal = (input: Partial<NewEntry> = {}) =>
-    deployment.vault.seal(owner.caller, { credentialType: 'custom_kv', values, ...input })
-  const tenantId = () => owner.principal.tenantId
-  const rowOf = async (id: string) => {
-    const { rows } = await deployment.db.query<Record<string, Buffer>>(
-      `select * from vault_versions where entry_id = $1 order by version desc`,
-      [id],
-    )
-    assert.ok(rows[0])
-    return rows[0]
-  }
+  const at = sealedVault()
+  const { seal, tenantId, rowOf } = at
 
   test('values come back from unseal, and from nowhere else', async () => {
     const metadata = { site: 'north', tags: ['a'] }
     const sealed = await seal({ name: 'plant broker', metadata })
     const shown = [
       sealed,
-      await deployment.vault.get(tenantId(), sealed.id),
-      await deployment.vault.list(tenantId()),
-      await deployment.vault.versions(tenantId(), sealed.id),
-      await deployment.vault.rotate(owner.caller, sealed.id),
-      await deployment.vault.current(tenantId(), sealed.id),
-      deployment.audit.events,
+      await at.deployment.vault.get(tenantId(), sealed.id),
+      await at.deployment.vault.list(tenantId()),
+      await at.deployment.vault.versions(tenantId(), sealed.id),
+      await at.deployment.vault.rotate(at.owner.caller, sealed.id),
+      await at.deployment.vault.current(tenantId(), sealed.id),
+      at.deployment.audit.events,
     ]
-    assert.deepEqual(await deployment.vault.unseal(owner.caller, sealed.id), {
+    assert.deepEqual(await at.deployment.vault.unseal(at.owner.caller, sealed.id), {
       version: 2,
       credentialType: 'custom_kv',
       values,
     })
-    assert.deepEqual(await deployment.vault.open(tenantId(), sealed.id), { version: 2, values })
+    assert.deepEqual(await at.deployment.vault.open(tenantId(), sealed.id), { version: 2, values })
     const text = JSON.stringify(shown)
     for (const secret of ['correct horse', 'broker.example', '***', '•', 'password'])
       assert.equal(text.includes(secret), false, secret)
-    const { rows } = await deployment.db.query(
+    const { rows } = await at.deployment.db.query(
       `select v::text, e::text from vault_versions v join vault_entries e on e.id = v.entry_id`,
     )
     assert.ok(rows.length > 0)
     assert.equal(JSON.stringify(rows).includes(Buffer.from('correct horse').toString('hex')), false)
     assert.deepEqual(
-      await deployment.vault.get(tenantId(), sealed.id).then(({ name, metadata }) => ({ name, metadata })),
+      await at.deployment.vault.get(tenantId(), sealed.id).then(({ name, metadata }) => ({ name, metadata })),
       { name: 'plant broker', metadata },
     )
   })
@@ -70,9 +48,9 @@ describe('vault', () => {
     assert.equal(credentialTypes.length, 20)
     for (const credentialType of credentialTypes) {
       const { id } = await seal({ credentialType, values: { key: credentialType } })
-      assert.deepEqual((await deployment.vault.unseal(owner.caller, id)).values, { key: credentialType })
+      assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, id)).values, { key: credentialType })
     }
-    assert.equal((await deployment.vault.list(tenantId())).length, 20)
+    assert.equal((await at.deployment.vault.list(tenantId())).length, 20)
   })
 
   const invalid: { why: string; input: Partial<NewEntry> }[] = [
@@ -89,7 +67,7 @@ describe('vault', () => {
   for (const { why, input } of invalid) {
     test(`seal refuses ${why}, and keeps nothing`, async () => {
       await assert.rejects(seal(input), { code: 'request.invalid' })
-      assert.deepEqual(await deployment.vault.list(tenantId()), [])
+      assert.deepEqual(await at.deployment.vault.list(tenantId()), [])
     })
   }
 
@@ -98,9 +76,9 @@ describe('vault', () => {
       '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},"toString":"x"}',
     )
     const { id } = await seal({ values: hostile, metadata: hostile })
-    const opened = await deployment.vault.unseal(owner.caller, id)
+    const opened = await at.deployment.vault.unseal(at.owner.caller, id)
     assert.equal(JSON.stringify(opened.values), JSON.stringify(hostile))
-    assert.deepEqual(Object.keys((await deployment.vault.get(tenantId(), id)).metadata).sort(), [
+    assert.deepEqual(Object.keys((await at.deployment.vault.get(tenantId(), id)).metadata).sort(), [
       '__proto__',
       'constructor',
       'toString',
@@ -112,9 +90,9 @@ describe('vault', () => {
     test('new values under the same id, the next version, other bytes', async () => {
       const { id } = await seal()
       const before = await rowOf(id)
-      const rotated = await deployment.vault.rotate(owner.caller, id, { ...values, password: 'battery staple' })
+      const rotated = await at.deployment.vault.rotate(at.owner.caller, id, { ...values, password: 'battery staple' })
       assert.deepEqual([rotated.id, rotated.version], [id, 2])
-      assert.equal((await deployment.vault.unseal(owner.caller, id)).values['password'], 'battery staple')
+      assert.equal((await at.deployment.vault.unseal(at.owner.caller, id)).values['password'], 'battery staple')
       const after = await rowOf(id)
       for (const column of ['kem_ciphertext', 'wrapped_share', 'commitment', 'sealed']) {
         assert.notEqual(toHex(after[column] ?? Buffer.alloc(0)), toHex(before[column] ?? Buffer.alloc(1)), column)
@@ -123,8 +101,8 @@ describe('vault', () => {
 
     test('without values the old ones are encrypted anew', async () => {
       const { id } = await seal()
-      await deployment.vault.rotate(owner.caller, id)
-      assert.deepEqual(await deployment.vault.unseal(owner.caller, id), {
+      await at.deployment.vault.rotate(at.owner.caller, id)
+      assert.deepEqual(await at.deployment.vault.unseal(at.owner.caller, id), {
         version: 2,
         credentialType: 'custom_kv',
         values,
@@ -133,28 +111,28 @@ describe('vault', () => {
 
     test('current follows at once here, and on a replica once it hears of it', async () => {
       const { id } = await seal()
-      const replica = deployment.replica()
+      const replica = at.deployment.replica()
       const current = (version: number) => ({ version, credentialType: 'custom_kv', expiresAt: null })
-      for (const vault of [deployment.vault, replica.vault])
+      for (const vault of [at.deployment.vault, replica.vault])
         assert.deepEqual(await vault.current(tenantId(), id), current(1))
-      await deployment.vault.rotate(owner.caller, id)
-      assert.deepEqual(await deployment.vault.current(tenantId(), id), current(2))
+      await at.deployment.vault.rotate(at.owner.caller, id)
+      assert.deepEqual(await at.deployment.vault.current(tenantId(), id), current(2))
       replica.feed.send('vault', `${tenantId()}/${id}`)
       assert.deepEqual(await replica.vault.current(tenantId(), id), current(2))
     })
 
     test('current costs no SQL once known', async () => {
       const { id } = await seal()
-      await deployment.vault.current(tenantId(), id)
-      const before = deployment.db.statements
-      for (let i = 0; i < 20; i++) await deployment.vault.current(tenantId(), id)
-      assert.equal(deployment.db.statements, before)
+      await at.deployment.vault.current(tenantId(), id)
+      const before = at.deployment.db.statements
+      for (let i = 0; i < 20; i++) await at.deployment.vault.current(tenantId(), id)
+      assert.equal(at.deployment.db.statements, before)
     })
 
     test('the version before stays, older ones are shredded', async () => {
       const { id } = await seal()
-      for (let i = 0; i < 3; i++) await deployment.vault.rotate(owner.caller, id)
-      const { rows } = await deployment.db.query<{ version: number; kept: boolean }>(
+      for (let i = 0; i < 3; i++) await at.deployment.vault.rotate(at.owner.caller, id)
+      const { rows } = await at.deployment.db.query<{ version: number; kept: boolean }>(
         `select version, wrapped_share is not null as kept from vault_versions where entry_id = $1 order by version`,
         [id],
       )
@@ -162,7 +140,7 @@ describe('vault', () => {
         rows.map(({ kept }) => kept),
         [false, false, true, true],
       )
-      const versions = await deployment.vault.versions(tenantId(), id)
+      const versions = await at.deployment.vault.versions(tenantId(), id)
       assert.deepEqual(
         versions.map(({ version, current }) => [version, current]),
         [
@@ -179,31 +157,31 @@ describe('vault', () => {
       const { promise: both, resolve } = Promise.withResolvers<void>()
       let arrived = 0
       const wrapper: KeyWrapper = {
-        ...deployment.wrapper,
+        ...at.deployment.wrapper,
         async wrap(...args) {
           if (++arrived === 2) resolve()
           await both
-          return deployment.wrapper.wrap(...args)
+          return at.deployment.wrapper.wrap(...args)
         },
       }
-      const vault = createVault({ ...deployment, wrapper, usersOf: async () => [] })
+      const vault = createVault({ ...at.deployment, wrapper, usersOf: async () => [] })
       const results = await Promise.allSettled(
-        ['one', 'two'].map((password) => vault.rotate(owner.caller, id, { password })),
+        ['one', 'two'].map((password) => vault.rotate(at.owner.caller, id, { password })),
       )
       const won = results.findIndex(({ status }) => status === 'fulfilled')
       const lost = results.find((result) => result.status === 'rejected')
-      assert.equal((await deployment.vault.unseal(owner.caller, id)).values['password'], ['one', 'two'][won])
+      assert.equal((await at.deployment.vault.unseal(at.owner.caller, id)).values['password'], ['one', 'two'][won])
       assert.ok(lost)
       assert.match(String(lost.reason), /changed at the same time/)
-      assert.equal((await deployment.vault.versions(tenantId(), id)).length, 2)
+      assert.equal((await at.deployment.vault.versions(tenantId(), id)).length, 2)
     })
 
     test('a mask does not overwrite the value', async () => {
       const { id } = await seal()
-      await assert.rejects(deployment.vault.rotate(owner.caller, id, { ...values, password: '****' }), {
+      await assert.rejects(at.deployment.vault.rotate(at.owner.caller, id, { ...values, password: '****' }), {
         code: 'request.invalid',
       })
-      assert.deepEqual(await deployment.vault.unseal(owner.caller, id), {
+      assert.deepEqual(await at.deployment.vault.unseal(at.owner.caller, id), {
         version: 1,
         credentialType: 'custom_kv',
         values,
@@ -214,58 +192,58 @@ describe('vault', () => {
   describe('life', () => {
     test('an expired entry neither unseals nor opens; new values are the way out, the old ones are not', async () => {
       const { id, expiresAt } = await seal({ ttlDays: 1 })
-      assert.equal(expiresAt?.getTime(), deployment.clock.now() + day)
-      deployment.clock.advance(day - 1)
-      await deployment.vault.unseal(owner.caller, id)
-      assert.equal((await deployment.vault.get(tenantId(), id)).active, true)
-      deployment.clock.advance(1)
+      assert.equal(expiresAt?.getTime(), at.deployment.clock.now() + day)
+      at.deployment.clock.advance(day - 1)
+      await at.deployment.vault.unseal(at.owner.caller, id)
+      assert.equal((await at.deployment.vault.get(tenantId(), id)).active, true)
+      at.deployment.clock.advance(1)
       const expired = { code: 'credential.expired' }
-      await assert.rejects(deployment.vault.unseal(owner.caller, id), expired)
-      await assert.rejects(deployment.vault.open(tenantId(), id), expired)
-      await assert.rejects(deployment.vault.rotate(owner.caller, id), expired)
-      assert.equal((await deployment.vault.get(tenantId(), id)).active, false)
-      const renewed = await deployment.vault.rotate(owner.caller, id, values)
-      assert.equal(renewed.expiresAt?.getTime(), deployment.clock.now() + day)
-      await deployment.vault.unseal(owner.caller, id)
+      await assert.rejects(at.deployment.vault.unseal(at.owner.caller, id), expired)
+      await assert.rejects(at.deployment.vault.open(tenantId(), id), expired)
+      await assert.rejects(at.deployment.vault.rotate(at.owner.caller, id), expired)
+      assert.equal((await at.deployment.vault.get(tenantId(), id)).active, false)
+      const renewed = await at.deployment.vault.rotate(at.owner.caller, id, values)
+      assert.equal(renewed.expiresAt?.getTime(), at.deployment.clock.now() + day)
+      await at.deployment.vault.unseal(at.owner.caller, id)
     })
 
     test('encrypting the old values anew does not make them live longer', async () => {
       const { id, expiresAt } = await seal({ ttlDays: 2 })
-      deployment.clock.advance(day)
-      assert.deepEqual((await deployment.vault.rotate(owner.caller, id)).expiresAt, expiresAt)
+      at.deployment.clock.advance(day)
+      assert.deepEqual((await at.deployment.vault.rotate(at.owner.caller, id)).expiresAt, expiresAt)
     })
   })
 
   describe('remove', () => {
     test('is refused with the list while integrations use the entry', async () => {
       const { id } = await seal()
-      deployment.users.set(`${tenantId()}/${id}`, ['int_1', 'int_2'])
-      await assert.rejects(deployment.vault.remove(owner.caller, id), {
+      at.deployment.users.set(`${tenantId()}/${id}`, ['int_1', 'int_2'])
+      await assert.rejects(at.deployment.vault.remove(at.owner.caller, id), {
         code: 'object.in_use',
         details: { integrations: ['int_1', 'int_2'] },
       })
-      assert.deepEqual((await deployment.vault.unseal(owner.caller, id)).values, values)
-      deployment.users.delete(`${tenantId()}/${id}`)
-      await deployment.vault.remove(owner.caller, id)
+      assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, id)).values, values)
+      at.deployment.users.delete(`${tenantId()}/${id}`)
+      await at.deployment.vault.remove(at.owner.caller, id)
     })
 
     test('a removed entry is gone for every caller, and its shares are destroyed', async () => {
       const { id } = await seal()
-      await deployment.vault.rotate(owner.caller, id)
-      await deployment.vault.current(tenantId(), id)
-      await deployment.vault.remove(owner.caller, id)
-      await assert.rejects(deployment.vault.get(tenantId(), id), notFound)
-      await assert.rejects(deployment.vault.unseal(owner.caller, id), notFound)
-      await assert.rejects(deployment.vault.remove(owner.caller, id), notFound)
-      assert.equal(await deployment.vault.current(tenantId(), id), undefined)
-      assert.deepEqual(await deployment.vault.list(tenantId()), [])
-      const { rows } = await deployment.db.query<{ wrapped_share: unknown }>(
+      await at.deployment.vault.rotate(at.owner.caller, id)
+      await at.deployment.vault.current(tenantId(), id)
+      await at.deployment.vault.remove(at.owner.caller, id)
+      await assert.rejects(at.deployment.vault.get(tenantId(), id), notFound)
+      await assert.rejects(at.deployment.vault.unseal(at.owner.caller, id), notFound)
+      await assert.rejects(at.deployment.vault.remove(at.owner.caller, id), notFound)
+      assert.equal(await at.deployment.vault.current(tenantId(), id), undefined)
+      assert.deepEqual(await at.deployment.vault.list(tenantId()), [])
+      const { rows } = await at.deployment.db.query<{ wrapped_share: unknown }>(
         `select wrapped_share from vault_versions where entry_id = $1`,
         [id],
       )
       assert.deepEqual(rows, [{ wrapped_share: null }, { wrapped_share: null }])
-      await deployment.db.query(`update vault_entries set deleted_at = null where id = $1`, [id])
-      await assert.rejects(deployment.vault.open(tenantId(), id), unopened)
+      await at.deployment.db.query(`update vault_entries set deleted_at = null where id = $1`, [id])
+      await assert.rejects(at.deployment.vault.open(tenantId(), id), unopened)
     })
   })
 })
