@@ -1,3 +1,4 @@
+import { canonical, covers, type Levels, levelsOf, overlaps } from './levels.ts'
 import { parseSubscriptionFilter } from './topic-filter.ts'
 
 export interface DollarRule {
@@ -5,16 +6,8 @@ export interface DollarRule {
   readonly dollar?: boolean
 }
 
-/** Levels of the canonical form: `+/#` and `#` are one set of names, and so are `/#` and `/+/#`. */
-function canonicalLevels(filter: string): readonly string[] {
-  const { filter: inner } = parseSubscriptionFilter(filter)
-  if (inner === '+/#') return ['#']
-  if (inner === '/#') return ['', '+', '#']
-  return inner.split('/')
-}
-
-function isWild(level: string | undefined): boolean {
-  return level === '+' || level === '#'
+function namesOf(filter: string): Levels {
+  return canonical(levelsOf(parseSubscriptionFilter(filter).filter))
 }
 
 /**
@@ -22,15 +15,7 @@ function isWild(level: string | undefined): boolean {
  * carry a share prefix, which is left out of the comparison. Validate both first.
  */
 export function filterCovers(pattern: string, filter: string, { dollar = false }: DollarRule = {}): boolean {
-  const wanted = canonicalLevels(pattern)
-  const actual = canonicalLevels(filter)
-  if (isWild(wanted[0]) && actual[0]?.startsWith('$') === true && !dollar) return false
-  for (const [i, level] of wanted.entries()) {
-    if (level === '#') return true
-    if (i >= actual.length || actual[i] === '#') return false
-    if (level !== '+' && level !== actual[i]) return false
-  }
-  return wanted.length === actual.length
+  return covers(namesOf(pattern), namesOf(filter), dollar)
 }
 
 /**
@@ -38,14 +23,5 @@ export function filterCovers(pattern: string, filter: string, { dollar = false }
  * carry a share prefix. Validate both first.
  */
 export function filtersOverlap(pattern: string, filter: string, { dollar = false }: DollarRule = {}): boolean {
-  const a = canonicalLevels(pattern)
-  const b = canonicalLevels(filter)
-  if (isWild(a[0]) && b[0]?.startsWith('$') === true && !dollar) return false
-  if (isWild(b[0]) && a[0]?.startsWith('$') === true) return false
-  for (let i = 0; i < a.length || i < b.length; i++) {
-    if (a[i] === '#' || b[i] === '#') return true
-    if (i >= a.length || i >= b.length) return false
-    if (a[i] !== '+' && b[i] !== '+' && a[i] !== b[i]) return false
-  }
-  return true
+  return overlaps(namesOf(pattern), namesOf(filter), dollar)
 }

@@ -69,16 +69,12 @@ function isShared(text: string): boolean {
  *
  * @see OASIS MQTT 5.0 §4.7.1 (no wildcards), §4.7.3, §4.8.2
  */
-export function topicNameProblem(
-  name: string,
-  limits: SyntaxLimits,
-  { delivered = false }: { delivered?: boolean } = {},
-): TopicProblem | undefined {
+export function topicNameProblem(name: string, limits: SyntaxLimits, isDelivered = false): TopicProblem | undefined {
   const found = scan(name)
   const problem = textProblem(name, found, limits)
   if (problem !== undefined) return problem
   if (found & WILDCARD) return 'wildcard-in-name'
-  return !delivered && isShared(name) ? 'share-in-name' : undefined
+  return !isDelivered && isShared(name) ? 'share-in-name' : undefined
 }
 
 function wildcardProblem(levels: readonly string[]): TopicProblem | undefined {

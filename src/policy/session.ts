@@ -1,0 +1,164 @@
+import {
+  type CapturePlace,
+  type CompiledRule,
+  type FilledPattern,
+  type IndexedTemplate,
+  isTemplate,
+  type KeyedMember,
+  keyValues,
+  spansLevels,
+} from './compiled-rule.ts'
+import type { CompiledPolicy } from './compile-policy.ts'
+import { type Identity, valueAt } from './identity.ts'
+import { ANY, canonical, type Level } from './levels.ts'
+import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
+import type { Entry } from './pattern-trie.ts'
+import { renderTexts, variableTexts } from './render.ts'
+import type { PatternLevel, RegexMatcher, Requirement, ShareGroup } from './rule.ts'
+
+/** A capture stands for any level, and a level with variables is filled in elsewhere. */
+function wildOf(level: PatternLevel): Level {
+  return typeof level === 'object' ? ANY : level
+}
+
+/**
+ * What is known of one identity under one policy. Everything is worked out when it is first asked for and remembered, so that
+ * a new session costs nothing however large the policy is.
+ */
+export class Session {
+  readonly compiled: CompiledPolicy
+  readonly identity: Identity
+  readonly #whens = new Map<number, boolean>()
+  readonly #texts = new Map<number, readonly string[] | undefined>()
+  readonly #keys = new Map<KeyedMember, readonly string[]>()
+  readonly #filled = new Map<Entry, readonly FilledPattern[]>()
+  readonly #regexes = new Map<RegexMatcher, readonly TopicRegex[]>()
+  readonly #elements = new Map<string, ReadonlySet<unknown>>()
+
+  constructor(compiled: CompiledPolicy, identity: Identity) {
+    this.compiled = compiled
+    this.identity = identity
+  }
+
+  /** Whether the `when` of a rule holds. */
+  holds({ when, isKeyEnough }: CompiledRule): boolean {
+    if (when === -1 || isKeyEnough) return true // found by its key
+    const known = this.#whens.get(when)
+    if (known !== undefined) return known
+    const holds = this.compiled.whens[when]?.every((member) => member.holds(this.identity)) ?? false
+    this.#whens.set(when, holds)
+    return holds
+  }
+
+  keyValues(member: KeyedMember): readonly string[] {
+    let values = this.#keys.get(member)
+    if (values === undefined) {
+      values = keyValues(this.identity, member)
+      this.#keys.set(member, values)
+    }
+    return values
+  }
+
+  /** The texts that a level with variables stands for; `undefined`: any level for a deny, none for an allow. */
+  textsOf(template: IndexedTemplate): readonly string[] | undefined {
+    const { number } = template
+    const known = this.#texts.get(number)
+    if (known !== undefined || this.#texts.has(number)) return known
+    const texts = renderTexts(template.template.parts, this.identity, template)
+    this.#texts.set(number, texts)
+    return texts
+  }
+
+  /** What a pattern comes to: one filter for each alternative of its variables. */
+  fill(entry: Entry): readonly FilledPattern[] {
+    if (entry.templates.length === 0) return [{ levels: canonical(entry.levels.map(wildOf)), captures: entry.captures }]
+    let filled = this.#filled.get(entry)
+    if (!filled) {
+      filled = this.#fillPattern(entry)
+      this.#filled.set(entry, filled)
+    }
+    return filled
+  }
+
+  #fillPattern({ levels, templates }: Entry): readonly FilledPattern[] {
+    let filled: { levels: Level[]; captures: CapturePlace[] }[] = [{ levels: [], captures: [] }]
+    let at = 0
+    for (const level of levels) {
+      if (!isTemplate(level)) {
+        for (const one of filled) {
+          if (typeof level === 'object') one.captures.push({ name: level.capture, level: one.levels.length })
+          one.levels.push(wildOf(level))
+        }
+        continue
+      }
+      const template = templates[at++] as IndexedTemplate
+      const texts = this.textsOf(template) ?? (template.strict ? [null] : [])
+      const added = texts.map((text): Level[] => (text === null ? [ANY] : spansLevels(level) ? text.split('/') : [text]))
+      filled = filled.flatMap((one) =>
+        added.map((more) => ({ levels: [...one.levels, ...more], captures: [...one.captures] })),
+      )
+    }
+    return filled.map((one) => ({ levels: canonical(one.levels), captures: one.captures }))
+  }
+
+  /** Whether the identity has a value that a rule is looked up by. */
+  hasKey({ key }: CompiledRule): boolean {
+    return key === null || this.keyValues(key.member).some((value) => key.values.includes(value))
+  }
+
+  /** A regex with its variables filled in: one for each alternative, none for an allow that cannot be filled. */
+  regexesOf(matcher: RegexMatcher, strict: boolean): readonly TopicRegex[] {
+    const known = this.#regexes.get(matcher)
+    if (known !== undefined) return known
+    const made = matcher.variables.length === 0 ? [this.compiled.regexOf(matcher)] : this.#fillRegex(matcher, strict)
+    this.#regexes.set(matcher, made)
+    return made
+  }
+
+  #fillRegex({ parts, variables }: RegexMatcher, strict: boolean): readonly TopicRegex[] {
+    let fillings: (string | null)[][] = [[]]
+    for (const [i, variable] of variables.entries()) {
+      const first = typeof parts[0] === 'object' && parts[0].hole === i
+      const texts = variableTexts(variable, this.identity, { first, strict }) ?? (strict ? [null] : [])
+      fillings = fillings.flatMap((filling) => texts.map((text) => [...filling, text]))
+    }
+    return fillings.map((filling) => compileTopicRegex(parts, filling))
+  }
+
+  #elementsAt({ path, pathText }: Requirement): ReadonlySet<unknown> {
+    let elements = this.#elements.get(pathText)
+    if (!elements) {
+      const value = valueAt(this.identity, path)
+      elements = new Set(Array.isArray(value) ? value : [])
+      this.#elements.set(pathText, elements)
+    }
+    return elements
+  }
+
+  /**
+   * Whether the requirements of a rule are met. `textAt` gives the text of a captured level, or `undefined` over a wildcard:
+   * such a template is skipped, or satisfies where `unboundSatisfies`.
+   */
+  meets(requirements: readonly Requirement[], textAt: (name: string) => string | undefined, unboundSatisfies: boolean): boolean {
+    return requirements.every((requirement) => {
+      const elements = this.#elementsAt(requirement)
+      return requirement.templates.some((template) => {
+        let text = ''
+        for (const part of template) {
+          const piece = typeof part === 'string' ? part : textAt(part.capture)
+          if (piece === undefined) return unboundSatisfies
+          text += piece
+        }
+        return elements.has(text)
+      })
+    })
+  }
+
+  /** Whether a share group is one of those that a rule names. */
+  isInGroups(groups: readonly ShareGroup[], group: string, isDeny: boolean): boolean {
+    return groups.some((parts) => {
+      const texts = renderTexts(parts, this.identity, { startsPattern: false, strict: isDeny })
+      return texts === undefined ? isDeny : texts.includes(group)
+    })
+  }
+}

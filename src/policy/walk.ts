@@ -1,0 +1,200 @@
+import { HASH_ID, PLUS_ID, type LevelTable, type TopicLevels } from './level-table.ts'
+import { type Ask, type Bucket, type Entry, type Extras, NONE, type PatternTrie, ROOT, WILD } from './pattern-trie.ts'
+import type { Session } from './session.ts'
+
+/** Whether a level with variables is this level of a topic; what no value can be used for is any level for a deny. */
+function takes(texts: readonly string[] | undefined, strict: boolean, levels: TopicLevels, i: number): boolean {
+  if (texts === undefined) return strict
+  for (const text of texts) if (levels.is(i, text)) return true
+  return false
+}
+
+/** Judges the entries that a walk finds. */
+export interface Judge {
+  /** An entry whose pattern matches. */
+  consider(entry: Entry): void
+  /** An entry whose pattern has to be tried. */
+  considerTried(entry: Entry): void
+}
+
+/** Hands a judge the entries of a bucket whose key the identity has. */
+export function judgeBucket({ first, more, keyed }: Bucket, session: Session, judge: Pick<Judge, 'consider'>): void {
+  if (first !== null) judge.consider(first)
+  if (more !== null) for (const entry of more) judge.consider(entry)
+  if (keyed === null) return
+  for (const { member, byValue } of keyed) {
+    for (const value of session.keyValues(member)) for (const entry of byValue.get(value) ?? []) judge.consider(entry)
+  }
+}
+
+/** Finds the patterns of a trie that have to do with a topic. One object is used again and again: nothing of it is kept. */
+export class Walk {
+  /** Buckets whose patterns match, and entries whose patterns have to be tried; what lies behind the counts is old. */
+  readonly #buckets: Bucket[] = []
+  #bucketCount = 0
+  readonly #tried: Entry[] = []
+  #triedCount = 0
+  #trie!: PatternTrie
+  #levels!: TopicLevels
+  #session!: Session
+  #ask: Ask = 0
+  #dollar = false
+
+  #start(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session): void {
+    this.#bucketCount = 0
+    this.#triedCount = 0
+    this.#trie = trie
+    this.#ask = ask
+    this.#levels = levels
+    this.#session = session
+    this.#dollar = levels.startsWithDollar
+  }
+
+  #take(bucket: Bucket | null): void {
+    if (bucket) this.#buckets[this.#bucketCount++] = bucket
+  }
+
+  #takeTried(extras: Extras): void {
+    for (const entry of extras.tried[this.#ask] ?? []) this.#tried[this.#triedCount++] = entry
+  }
+
+  /** Hands what was found to a judge: those entries whose key the identity has. */
+  judge(judge: Judge): void {
+    for (let i = 0; i < this.#bucketCount; i++) judgeBucket(this.#buckets[i] as Bucket, this.#session, judge)
+    for (let i = 0; i < this.#triedCount; i++) {
+      const entry = this.#tried[i] as Entry
+      if (this.#session.hasKey(entry.rule)) judge.considerTried(entry)
+    }
+  }
+
+
+  /** Finds the patterns that match a name. */
+  name(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session): void {
+    this.#start(trie, ask, levels, session)
+    this.#visitName(ROOT, 0)
+    if (!this.#dollar) this.#visitName(WILD, 0)
+  }
+
+  #visitName(node: number, i: number): void {
+    const trie = this.#trie
+    const levels = this.#levels
+    this.#take(trie.rest(node, this.#ask))
+    const extras = trie.extras(node)
+    if (extras) this.#takeTried(extras)
+    if (i === levels.count) return this.#take(trie.end(node, this.#ask))
+    const id = levels.ids[i] as number
+    const child = id === 0 ? NONE : trie.child(node, id)
+    if (child !== NONE) this.#visitName(child, i + 1)
+    const any = trie.any(node)
+    if (any !== NONE) this.#visitName(any, i + 1)
+    const capture = trie.capture(node)
+    if (capture !== NONE) this.#visitName(capture, i + 1)
+    if (extras) this.#visitTemplates(extras, i, this.#visitName)
+  }
+
+  #visitTemplates({ templates }: Extras, i: number, visit: (node: number, i: number) => void): void {
+    for (const { template, dollar, node } of templates) {
+      const texts = this.#session.textsOf(template)
+      if (texts === undefined && !dollar && this.#dollar) continue // a first level that became `+`
+      if (takes(texts, template.strict, this.#levels, i)) visit.call(this, node, i + 1)
+    }
+  }
+
+  /** Finds the patterns that cover a filter in canonical form; captures need a literal level. */
+  covering(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session): void {
+    this.#start(trie, ask, levels, session)
+    this.#visitCovering(ROOT, 0)
+    if (!this.#dollar) this.#visitCovering(WILD, 0)
+  }
+
+  #visitCovering(node: number, i: number): void {
+    const trie = this.#trie
+    const extras = trie.extras(node)
+    if (extras) this.#takeTried(extras)
+    this.#take(trie.rest(node, this.#ask))
+    if (i === this.#levels.count) return this.#take(trie.end(node, this.#ask))
+    const id = this.#levels.ids[i] as number
+    if (id === HASH_ID) return
+    const any = trie.any(node)
+    if (any !== NONE) this.#visitCovering(any, i + 1)
+    if (id === PLUS_ID) {
+      // A deny whose variable cannot be used takes any level, so a wildcard too.
+      for (const { template, node: next } of extras?.templates ?? [])
+        if (template.strict && this.#session.textsOf(template) === undefined) this.#visitCovering(next, i + 1)
+      return
+    }
+    const child = id === 0 ? NONE : trie.child(node, id)
+    if (child !== NONE) this.#visitCovering(child, i + 1)
+    const capture = trie.capture(node)
+    if (capture !== NONE) this.#visitCovering(capture, i + 1)
+    if (extras) this.#visitTemplates(extras, i, this.#visitCovering)
+  }
+
+  /** Finds the patterns that have a name in common with a filter in canonical form. */
+  overlapping(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, table: LevelTable): void {
+    this.#start(trie, ask, levels, session)
+    this.#visitOverlapping(ROOT, 0, table)
+    if (!this.#dollar) this.#visitOverlapping(WILD, 0, table)
+  }
+
+  #visitOverlapping(node: number, i: number, table: LevelTable): void {
+    const trie = this.#trie
+    const extras = trie.extras(node)
+    if (extras) this.#takeTried(extras)
+    this.#take(trie.rest(node, this.#ask))
+    const id = i === this.#levels.count ? NONE : (this.#levels.ids[i] as number)
+    if (i === this.#levels.count || id === HASH_ID) this.#take(trie.end(node, this.#ask))
+    if (i === this.#levels.count) return
+    if (id === HASH_ID) return this.#visitChildren(node, i, table)
+    if (id === PLUS_ID) return this.#visitChildren(node, i + 1, table)
+    const child = id === 0 ? NONE : trie.child(node, id)
+    if (child !== NONE) this.#visitOverlapping(child, i + 1, table)
+    const any = trie.any(node)
+    if (any !== NONE) this.#visitOverlapping(any, i + 1, table)
+    const capture = trie.capture(node)
+    if (capture !== NONE) this.#visitOverlapping(capture, i + 1, table)
+    if (extras) this.#visitTemplates(extras, i, (next, at) => this.#visitOverlapping(next, at, table))
+  }
+
+  /** Visits all children, with the filter from level `next` on: a `#` stays where it is. */
+  #visitChildren(node: number, next: number, table: LevelTable): void {
+    const trie = this.#trie
+    const isFirst = node === ROOT || node === WILD
+    for (let child = trie.firstChild(node); child !== NONE; child = trie.nextSibling(child)) {
+      // A wildcard in the first level does not stand for names that begin with `$`.
+      if (!isFirst || table.textOf(trie.label(child)).charCodeAt(0) !== 0x24) this.#visitOverlapping(child, next, table)
+    }
+    const any = trie.any(node)
+    if (any !== NONE) this.#visitOverlapping(any, next, table)
+    const capture = trie.capture(node)
+    if (capture !== NONE) this.#visitOverlapping(capture, next, table)
+    for (const { template, node: child } of trie.extras(node)?.templates ?? []) {
+      const texts = this.#session.textsOf(template)
+      const reachable =
+        texts === undefined ? template.strict : texts.some((text) => !isFirst || text.charCodeAt(0) !== 0x24)
+      if (reachable) this.#visitOverlapping(child, next, table)
+    }
+  }
+
+  /**
+   * Finds the patterns that compare the text of a filter level by level, wildcards as text. A capture takes any level, of an
+   * allow only one that is no wildcard.
+   */
+  text(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, isDeny: boolean): void {
+    this.#start(trie, ask, levels, session)
+    this.#visitText(ROOT, 0, isDeny)
+  }
+
+  #visitText(node: number, i: number, isDeny: boolean): void {
+    const trie = this.#trie
+    const extras = trie.extras(node)
+    if (extras) this.#takeTried(extras)
+    if (i === this.#levels.count) return this.#take(trie.end(node, this.#ask))
+    const id = this.#levels.ids[i] as number
+    const child = id === 0 ? NONE : trie.child(node, id)
+    if (child !== NONE) this.#visitText(child, i + 1, isDeny)
+    const capture = trie.capture(node)
+    if (capture !== NONE && (isDeny || (id !== PLUS_ID && id !== HASH_ID))) this.#visitText(capture, i + 1, isDeny)
+    if (extras) this.#visitTemplates(extras, i, (next, at) => this.#visitText(next, at, isDeny))
+  }
+}
