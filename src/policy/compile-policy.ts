@@ -13,7 +13,17 @@ import type { RuleAction } from './document.ts'
 import { inSlices } from './in-slices.ts'
 import { LevelTable } from './level-table.ts'
 import { ANY, canonical, type Levels, REST } from './levels.ts'
-import { type Ask, addToBucket, asks, type Bucket, createBucket, type Entry, PatternTrie, ROOT, WILD } from './pattern-trie.ts'
+import {
+  type Ask,
+  addToBucket,
+  asks,
+  type Bucket,
+  createBucket,
+  type Entry,
+  PatternTrie,
+  ROOT,
+  WILD,
+} from './pattern-trie.ts'
 import { literalPrefix } from './regex/check-regex.ts'
 import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
 import type { Matcher, PatternLevel, Policy, RegexMatcher, Rule, WhenMember } from './rule.ts'
@@ -125,9 +135,12 @@ class IndexBuilder {
 
   #entry(rule: CompiledRule, matcher: Matcher, levels: readonly PatternLevel[], dollar: boolean): Entry {
     const { require, qos, maxQos, retain, will, shared, shareGroups } = rule.rule
-    const unconditional = (rule.when === -1 || rule.isKeyEnough) && require.length === 0 && qos === null && maxQos === null
+    const unconditional =
+      (rule.when === -1 || rule.isKeyEnough) && require.length === 0 && qos === null && maxQos === null
     const templates = levels.some(isTemplate)
-      ? levels.flatMap((level, i) => (isTemplate(level) ? [this.numbering.templateOf(level, rule.isDeny, i === 0)] : []))
+      ? levels.flatMap((level, i) =>
+          isTemplate(level) ? [this.numbering.templateOf(level, rule.isDeny, i === 0)] : [],
+        )
       : NO_TEMPLATES
     return {
       rule,
@@ -157,7 +170,10 @@ class IndexBuilder {
     const startsWild = first === ANY || first === REST || (first !== undefined && isCapture(first))
     let node = startsWild && !dollar ? WILD : ROOT
     for (const [i, level] of levels.entries()) {
-      if (level === REST) return this.#add(trie, node, true, entry, wanted)
+      if (level === REST) {
+        this.#add(trie, node, true, entry, wanted)
+        return
+      }
       if (typeof level === 'string') node = trie.addChild(node, this.levels.intern(level))
       else if (level === ANY) node = trie.addAny(node)
       else if (isCapture(level)) node = trie.addCapture(node)

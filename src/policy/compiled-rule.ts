@@ -1,8 +1,8 @@
 import type { WhenDocument } from './document.ts'
-import { comparableText } from './render.ts'
 import type { Identity } from './identity.ts'
-import type { Capture, PatternLevel, Rule, TemplateLevel } from './rule.ts'
 import type { Levels } from './levels.ts'
+import { comparableText } from './render.ts'
+import type { Capture, PatternLevel, Rule, TemplateLevel } from './rule.ts'
 
 /** Members of the identity by whose value rules are found instead of tried. */
 export const keyedMembers = ['clientId', 'username', 'sub', 'org', 'groups', 'scopes'] as const

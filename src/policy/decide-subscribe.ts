@@ -11,8 +11,8 @@ import {
   type Hit,
   hitsOf,
   requirementsHold,
-  shareConditionsHold,
   Subscription,
+  shareConditionsHold,
   triedAllowHolds,
 } from './subscription.ts'
 import { parseSharedFilter } from './topic-syntax.ts'
@@ -82,7 +82,9 @@ class PartialGrantJudge extends GrantJudge {
     if (matcher.kind !== 'filter') return false
     return session
       .fill(entry)
-      .some((one) => overlaps(one.levels, filter, dollar) && requirementsHold(rule, one.captures, this.subscription, true))
+      .some(
+        (one) => overlaps(one.levels, filter, dollar) && requirementsHold(rule, one.captures, this.subscription, true),
+      )
   }
 
   protected override holdsTried(entry: Entry): boolean {
@@ -229,7 +231,8 @@ export function decideSubscribe(session: Session, { topic, qos = 0 }: AccessRequ
   if (refusal.rule) return deny(refusal.covers ? 'rule' : 'deny-overlap', refusal.rule.id)
   const reason = refusal.isFiltered ? 'filtered' : null
   if (grant.best) return allow(reason ?? 'rule', grant.best.rule.id, grant.qos)
-  if (policy.defaults.subscribe === 'allow' && !filterLevels.startsWithDollar) return allow(reason ?? 'default', null, qos)
+  if (policy.defaults.subscribe === 'allow' && !filterLevels.startsWithDollar)
+    return allow(reason ?? 'default', null, qos)
   if (!delivery || policy.options.subscribe === 'strict') return deny('default')
   const some = findPartialGrant(subscription)
   return some.best ? allow('filtered', some.best.rule.id, some.qos) : deny('default')

@@ -109,6 +109,11 @@ export function createSession(compiled: CompiledPolicy, identity: Identity): Pol
 }
 
 /** Decides one request of an identity. */
-export function decide(compiled: CompiledPolicy, identity: Identity, request: AccessRequest, delivery = true): Decision {
+export function decide(
+  compiled: CompiledPolicy,
+  identity: Identity,
+  request: AccessRequest,
+  delivery = true,
+): Decision {
   return decideIn(new Session(compiled, identity), request, delivery)
 }

@@ -82,7 +82,11 @@ export class LevelTable {
     for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
       const at = slot * SLOT
       if (slots[at + ID] === 0) return at
-      if (slots[at + HASH] === hash && slots[at + LENGTH] === end - start && this.#isAt(slots[at + OFFSET] as number, text, start, end))
+      if (
+        slots[at + HASH] === hash &&
+        slots[at + LENGTH] === end - start &&
+        this.#isAt(slots[at + OFFSET] as number, text, start, end)
+      )
         return at
     }
   }

@@ -1,5 +1,5 @@
 import { ANY, REST } from './levels.ts'
-import { type Problems, Reader, isJsonObject, kindOf, quote } from './problems.ts'
+import { isJsonObject, kindOf, type Problems, quote, Reader } from './problems.ts'
 import { type RegexPart, regexProblem, startsWithDollar } from './regex/check-regex.ts'
 import type { Capture, EqMatcher, FilterMatcher, Matcher, PatternLevel, RegexMatcher, TemplateLevel } from './rule.ts'
 import { type Aliases, parseTemplate, type TemplatePart, type Variable } from './template.ts'
@@ -44,20 +44,24 @@ function writtenAs(parts: readonly TemplatePart[]): string {
   return parts.map((part) => (typeof part === 'string' ? part.replaceAll('${', '$${') : `\${${part.text}}`)).join('')
 }
 
-function parsePattern(text: string, path: string, { aliases, isDeny, problems }: MatcherContext): readonly TemplatePart[] | undefined {
+function parsePattern(
+  text: string,
+  path: string,
+  { aliases, isDeny, problems }: MatcherContext,
+): readonly TemplatePart[] | undefined {
   const refuse = (message: string) => problems.add(path, message)
-  if (text === '') return void refuse('a pattern is not empty')
-  if (text.length > MAX_PATTERN_LENGTH) return void refuse(`longer than ${MAX_PATTERN_LENGTH} characters`)
-  if (!text.isWellFormed()) return void refuse('not well-formed Unicode')
+  if (text === '') return refuse('a pattern is not empty')
+  if (text.length > MAX_PATTERN_LENGTH) return refuse(`longer than ${MAX_PATTERN_LENGTH} characters`)
+  if (!text.isWellFormed()) return refuse('not well-formed Unicode')
   const parts = parseTemplate(text, aliases)
   if (!Array.isArray(parts)) {
     const { message, position } = parts as Exclude<typeof parts, readonly TemplatePart[]>
-    return void refuse(`${message} (at character ${position + 1})`)
+    return refuse(`${message} (at character ${position + 1})`)
   }
   const variables = (parts as TemplatePart[]).filter((part) => typeof part !== 'string')
-  if (variables.filter(({ each }) => each).length > 1) return void refuse('at most one [] in a pattern')
+  if (variables.filter(({ each }) => each).length > 1) return refuse('at most one [] in a pattern')
   if (isDeny && variables.some(({ modifier }) => modifier === 'path'))
-    return void refuse('|path belongs to allow rules: a deny that cannot be rendered would have to refuse every topic')
+    return refuse('|path belongs to allow rules: a deny that cannot be rendered would have to refuse every topic')
   return parts
 }
 
@@ -77,17 +81,22 @@ function levelOf(parts: readonly TemplatePart[], literal: boolean): PatternLevel
   return /[+#]/.test(text) ? { problem: 'a wildcard must be a whole level; a capture is +:name' } : text
 }
 
-function levelsOfPattern(parts: readonly TemplatePart[], path: string, literal: boolean, problems: Problems): PatternLevel[] | undefined {
+function levelsOfPattern(
+  parts: readonly TemplatePart[],
+  path: string,
+  literal: boolean,
+  problems: Problems,
+): PatternLevel[] | undefined {
   const levels: PatternLevel[] = []
   const captures = new Set<string>()
   const cut = cutIntoLevels(parts)
-  if (cut.length > MAX_LEVELS) return void problems.add(path, `more than ${MAX_LEVELS} levels`)
+  if (cut.length > MAX_LEVELS) return problems.add(path, `more than ${MAX_LEVELS} levels`)
   for (const [i, one] of cut.entries()) {
     const level = levelOf(one, literal)
-    if (typeof level === 'object' && 'problem' in level) return void problems.add(path, level.problem)
-    if (level === REST && i < cut.length - 1) return void problems.add(path, '# must be the last level')
+    if (typeof level === 'object' && 'problem' in level) return problems.add(path, level.problem)
+    if (level === REST && i < cut.length - 1) return problems.add(path, '# must be the last level')
     if (isCapture(level)) {
-      if (captures.has(level.capture)) return void problems.add(path, `captures ${quote(level.capture)} twice`)
+      if (captures.has(level.capture)) return problems.add(path, `captures ${quote(level.capture)} twice`)
       captures.add(level.capture)
     }
     levels.push(level)
@@ -95,8 +104,13 @@ function levelsOfPattern(parts: readonly TemplatePart[], path: string, literal: 
   return levels
 }
 
-function parseFilterMatcher(text: string, dollar: boolean, path: string, context: MatcherContext): FilterMatcher | undefined {
-  if (CONTROL.test(text)) return void context.problems.add(path, 'holds a control character, which no topic may')
+function parseFilterMatcher(
+  text: string,
+  dollar: boolean,
+  path: string,
+  context: MatcherContext,
+): FilterMatcher | undefined {
+  if (CONTROL.test(text)) return context.problems.add(path, 'holds a control character, which no topic may')
   const parts = parsePattern(text, path, context)
   const levels = parts && levelsOfPattern(parts, path, false, context.problems)
   return levels && { kind: 'filter', text, levels, dollar }
@@ -116,20 +130,22 @@ function parseRegexMatcher(reader: Reader, context: MatcherContext): RegexMatche
   const template = text === undefined ? undefined : parsePattern(text, path, context)
   if (text === undefined || !template) return undefined
   const variables: Variable[] = []
-  const parts: RegexPart[] = template.map((part) => (typeof part === 'string' ? part : { hole: variables.push(part) - 1 }))
+  const parts: RegexPart[] = template.map((part) =>
+    typeof part === 'string' ? part : { hole: variables.push(part) - 1 },
+  )
   const problem = regexProblem(parts)
-  if (problem) return void reader.refuse('regex', `${problem.message} (at character ${problem.position + 1})`)
+  if (problem) return reader.refuse('regex', `${problem.message} (at character ${problem.position + 1})`)
   return { kind: 'regex', text, parts, variables, subscribe, dollar: dollar || startsWithDollar(parts) }
 }
 
 /** Reads one entry of `topics`. */
 export function parseMatcher(value: unknown, path: string, context: MatcherContext): Matcher | undefined {
   if (typeof value === 'string') return parseFilterMatcher(value, context.isDeny, path, context)
-  if (!isJsonObject(value)) return void context.problems.add(path, `must be a filter or an object, is ${kindOf(value)}`)
+  if (!isJsonObject(value)) return context.problems.add(path, `must be a filter or an object, is ${kindOf(value)}`)
   const reader = new Reader(value, path, context.problems)
   const kinds = ['filter', 'eq', 'regex'].filter((kind) => reader.has(kind))
   const [kind] = kinds
-  if (kinds.length !== 1) return void context.problems.add(path, 'must have exactly one of filter, eq, regex')
+  if (kinds.length !== 1) return context.problems.add(path, 'must have exactly one of filter, eq, regex')
   if (kind === 'regex') {
     reader.refuseUnknown(['regex', 'subscribe', 'dollar'])
     return parseRegexMatcher(reader, context)

@@ -1,8 +1,8 @@
 import { accessActions } from './access.ts'
 import { type Effect, POLICY_SCHEMA, type PolicyDocument, type Qos } from './document.ts'
 import { type Identity, identityFields } from './identity.ts'
-import { parseRule } from './parse-rule.ts'
 import { inSlices } from './in-slices.ts'
+import { parseRule } from './parse-rule.ts'
 import { isJsonObject, kindOf, type PolicyProblem, Problems, quote, Reader } from './problems.ts'
 import type { Policy, PolicyOptions, PolicyTest, Rule } from './rule.ts'
 import { type Aliases, resolvePath } from './template.ts'
@@ -55,7 +55,8 @@ function parseAliases(reader: Reader): Aliases {
   if (names.length > MAX_ALIASES) reader.refuse('aliases', `more than ${MAX_ALIASES}`)
   for (const name of names.slice(0, MAX_ALIASES)) {
     const target = given.text(name, 1_024)
-    if (!/^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(name)) given.refuse(name, 'an alias is a word of letters, digits, _ and -')
+    if (!/^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(name))
+      given.refuse(name, 'an alias is a word of letters, digits, _ and -')
     else if ((identityFields as readonly string[]).includes(name) || name === 'topic')
       given.refuse(name, 'is the name of a member of the identity')
     else if (target !== undefined) {
@@ -68,7 +69,7 @@ function parseAliases(reader: Reader): Aliases {
 }
 
 function parseTest(value: unknown, path: string, index: number, problems: Problems): PolicyTest | undefined {
-  if (!isJsonObject(value)) return void problems.add(path, `must be an object, is ${kindOf(value)}`)
+  if (!isJsonObject(value)) return problems.add(path, `must be an object, is ${kindOf(value)}`)
   const reader = new Reader(value, path, problems)
   reader.refuseUnknown(['name', 'as', 'do', 'topic', 'qos', 'retain', 'expect'])
   const as = reader.object('as')
@@ -103,7 +104,11 @@ function refuseTwins(rules: readonly (Rule | undefined)[], problems: Problems): 
 }
 
 /** Whether some deliveries of a document are filtered, which a shared subscription cannot be. */
-function refuseSharesBesideFilters(reader: Reader, { subscribe }: PolicyOptions, rules: readonly (Rule | undefined)[]): void {
+function refuseSharesBesideFilters(
+  reader: Reader,
+  { subscribe }: PolicyOptions,
+  rules: readonly (Rule | undefined)[],
+): void {
   const filters = subscribe === 'filtered' || rules.some((rule) => rule?.overlap === 'filter')
   if (!filters) return
   for (const [i, rule] of rules.entries()) {

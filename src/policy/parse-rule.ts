@@ -85,7 +85,8 @@ function parseRequire(reader: Reader, aliases: Aliases): readonly Requirement[] 
     const steps = pathText === undefined ? [] : resolvePath(pathText, aliases)
     if (typeof steps === 'string') entry.refuse('in', steps)
     const templates = entry.list('any', MAX_TEMPLATES).flatMap(({ value: template, path: place }) => {
-      const parts = typeof template === 'string' ? parseRequireTemplate(template) : `must be text, is ${kindOf(template)}`
+      const parts =
+        typeof template === 'string' ? parseRequireTemplate(template) : `must be text, is ${kindOf(template)}`
       if (typeof parts !== 'string') return [parts]
       reader.problems.add(place, parts)
       return []
@@ -108,7 +109,8 @@ function parseShareGroups(reader: Reader, aliases: Aliases): readonly ShareGroup
     if (parts.some((part) => typeof part === 'string' && /[/+#]/.test(part))) return refuse('a group has no /, + or #')
     const variables = parts.filter((part) => typeof part !== 'string')
     if (variables.length > 1) return refuse('at most one variable in a group')
-    if (variables.some(({ each, modifier }) => each || modifier === 'path')) return refuse('no [] and no |path in a group')
+    if (variables.some(({ each, modifier }) => each || modifier === 'path'))
+      return refuse('no [] and no |path in a group')
     return [parts]
   })
 }
@@ -116,12 +118,19 @@ function parseShareGroups(reader: Reader, aliases: Aliases): readonly ShareGroup
 /** Whether every template's captures are bound by every matcher. */
 function refuseUnboundCaptures(reader: Reader, require: readonly Requirement[], matchers: readonly Matcher[]): void {
   if (require.length === 0) return
-  const named = new Set(require.flatMap(({ templates }) => templates.flat()).flatMap((part) => (typeof part === 'string' ? [] : part.capture)))
+  const named = new Set(
+    require
+      .flatMap(({ templates }) => templates.flat())
+      .flatMap((part) => (typeof part === 'string' ? [] : part.capture)),
+  )
   for (const matcher of matchers) {
-    const bound = new Set<unknown>(matcher.kind === 'regex' ? [] : matcher.levels.map((level) => (isCapture(level) ? level.capture : '')))
+    const bound = new Set<unknown>(
+      matcher.kind === 'regex' ? [] : matcher.levels.map((level) => (isCapture(level) ? level.capture : '')),
+    )
     const missing = [...named].find((name) => !bound.has(name))
     if (matcher.kind === 'regex') reader.refuse('require', 'needs filters or eq: a regex binds no captures')
-    else if (missing !== undefined) reader.refuse('require', `${quote(matcher.text)} does not bind \${topic.${missing}}; write +:${missing} in it`)
+    else if (missing !== undefined)
+      reader.refuse('require', `${quote(matcher.text)} does not bind \${topic.${missing}}; write +:${missing} in it`)
   }
 }
 
@@ -135,12 +144,14 @@ function refuseContradictions(reader: Reader, rule: Checked): void {
     for (const name of ['maxQos', 'qosMode']) if (reader.has(name)) reader.refuse(name, 'belongs to allow rules')
     if (rule.retain === 'strip') reader.refuse('retain', 'strip belongs to allow rules')
     for (const name of ['qos', 'retain', 'will'])
-      if (reader.has(name) && !only('publish')) reader.refuse(name, 'on a deny rule this needs actions: ["publish"], because only a publish has it')
+      if (reader.has(name) && !only('publish'))
+        reader.refuse(name, 'on a deny rule this needs actions: ["publish"], because only a publish has it')
   }
   if (!isDeny && reader.has('overlap')) reader.refuse('overlap', 'belongs to deny rules')
   if (reader.has('qosMode') && !reader.has('maxQos')) reader.refuse('qosMode', 'needs maxQos')
   if (!rule.actions.has('subscribe'))
-    for (const name of ['shared', 'shareGroups']) if (reader.has(name)) reader.refuse(name, 'needs the action subscribe')
+    for (const name of ['shared', 'shareGroups'])
+      if (reader.has(name)) reader.refuse(name, 'needs the action subscribe')
   if (rule.actions.has('connect')) {
     if (!only('connect')) reader.refuse('actions', 'connect stands alone: it has no topic')
     for (const name of ['topics', 'require']) if (reader.has(name)) reader.refuse(name, 'a connect rule has no topic')
@@ -151,8 +162,13 @@ function refuseContradictions(reader: Reader, rule: Checked): void {
 }
 
 /** Reads one rule; with problems it is not to be used. */
-export function parseRule(value: unknown, path: string, aliases: Aliases, problems: Reader['problems']): Rule | undefined {
-  if (!isJsonObject(value)) return void problems.add(path, `must be an object, is ${kindOf(value)}`)
+export function parseRule(
+  value: unknown,
+  path: string,
+  aliases: Aliases,
+  problems: Reader['problems'],
+): Rule | undefined {
+  if (!isJsonObject(value)) return problems.add(path, `must be an object, is ${kindOf(value)}`)
   const reader = new Reader(value, path, problems)
   reader.refuseUnknown(MEMBERS)
   const id = reader.text('id', MAX_ID)

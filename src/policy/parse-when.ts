@@ -25,7 +25,10 @@ const words: Readonly<Record<string, readonly unknown[]>> = {
 function texts(reader: Reader, name: string): readonly string[] {
   return reader.list(name, MAX_LIST).flatMap(({ value, path }) => {
     if (typeof value === 'string' && value.length <= MAX_TEXT) return [value]
-    reader.problems.add(path, typeof value === 'string' ? `longer than ${MAX_TEXT} characters` : `must be text, is ${kindOf(value)}`)
+    reader.problems.add(
+      path,
+      typeof value === 'string' ? `longer than ${MAX_TEXT} characters` : `must be text, is ${kindOf(value)}`,
+    )
     return []
   })
 }
@@ -37,7 +40,8 @@ function parseMembership(reader: Reader, name: (typeof memberKeys)[number]): Hol
   const allowed = words[name]
   for (const one of listed) {
     const fits = allowed ? allowed.includes(one) : typeof one === 'string' && one.length <= MAX_TEXT
-    if (!fits) reader.refuse(name, allowed ? `each must be one of ${allowed.join(', ')}` : 'must be text or a list of texts')
+    if (!fits)
+      reader.refuse(name, allowed ? `each must be one of ${allowed.join(', ')}` : 'must be text or a list of texts')
   }
   const members = new Set(listed)
   return (identity) => members.has(identity[name])

@@ -16,8 +16,10 @@ export class Problems {
     return this.found.length >= MAX_PROBLEMS
   }
 
-  add(path: string, message: string): void {
+  /** Returns nothing, in place of the value that could not be read. */
+  add(path: string, message: string): undefined {
     if (!this.full) this.found.push({ path, message })
+    return undefined
   }
 }
 
@@ -79,8 +81,8 @@ export class Reader {
     return this.path === '' || step.startsWith('[') ? `${this.path}${step}` : `${this.path}.${step}`
   }
 
-  refuse(name: string, message: string): void {
-    this.problems.add(this.at(name), message)
+  refuse(name: string, message: string): undefined {
+    return this.problems.add(this.at(name), message)
   }
 
   has(name: string): boolean {
@@ -92,7 +94,12 @@ export class Reader {
     for (const name of Object.keys(this.json)) {
       if (vocabulary.includes(name) || name.startsWith('x-')) continue
       const near = meant(name, vocabulary)
-      this.refuse(name, near === undefined ? `unknown member; known are ${vocabulary.join(', ')}` : `unknown member; did you mean ${near}?`)
+      this.refuse(
+        name,
+        near === undefined
+          ? `unknown member; known are ${vocabulary.join(', ')}`
+          : `unknown member; did you mean ${near}?`,
+      )
     }
   }
 

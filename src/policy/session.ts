@@ -1,25 +1,17 @@
+import type { CompiledPolicy } from './compile-policy.ts'
 import {
-  type CapturePlace,
   type CompiledRule,
   type FilledPattern,
   type IndexedTemplate,
-  isTemplate,
   type KeyedMember,
   keyValues,
-  spansLevels,
 } from './compiled-rule.ts'
-import type { CompiledPolicy } from './compile-policy.ts'
+import { fillLevels } from './fill.ts'
 import { type Identity, valueAt } from './identity.ts'
-import { ANY, canonical, type Level } from './levels.ts'
-import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
 import type { Entry } from './pattern-trie.ts'
+import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
 import { renderTexts, variableTexts } from './render.ts'
-import type { PatternLevel, RegexMatcher, Requirement, ShareGroup } from './rule.ts'
-
-/** A capture stands for any level, and a level with variables is filled in elsewhere. */
-function wildOf(level: PatternLevel): Level {
-  return typeof level === 'object' ? ANY : level
-}
+import type { RegexMatcher, Requirement, ShareGroup, TemplateLevel } from './rule.ts'
 
 /**
  * What is known of one identity under one policy. Everything is worked out when it is first asked for and remembered, so that
@@ -71,34 +63,18 @@ export class Session {
 
   /** What a pattern comes to: one filter for each alternative of its variables. */
   fill(entry: Entry): readonly FilledPattern[] {
-    if (entry.templates.length === 0) return [{ levels: canonical(entry.levels.map(wildOf)), captures: entry.captures }]
+    const { levels, templates, isDeny } = entry
+    if (templates.length === 0) return fillLevels(levels, isDeny, () => undefined)
     let filled = this.#filled.get(entry)
     if (!filled) {
-      filled = this.#fillPattern(entry)
+      const textsOf = ({ text }: TemplateLevel, at: number) => {
+        const template = templates.find((one) => one.template.text === text && one.startsPattern === (at === 0))
+        return template && this.textsOf(template)
+      }
+      filled = fillLevels(levels, isDeny, textsOf)
       this.#filled.set(entry, filled)
     }
     return filled
-  }
-
-  #fillPattern({ levels, templates }: Entry): readonly FilledPattern[] {
-    let filled: { levels: Level[]; captures: CapturePlace[] }[] = [{ levels: [], captures: [] }]
-    let at = 0
-    for (const level of levels) {
-      if (!isTemplate(level)) {
-        for (const one of filled) {
-          if (typeof level === 'object') one.captures.push({ name: level.capture, level: one.levels.length })
-          one.levels.push(wildOf(level))
-        }
-        continue
-      }
-      const template = templates[at++] as IndexedTemplate
-      const texts = this.textsOf(template) ?? (template.strict ? [null] : [])
-      const added = texts.map((text): Level[] => (text === null ? [ANY] : spansLevels(level) ? text.split('/') : [text]))
-      filled = filled.flatMap((one) =>
-        added.map((more) => ({ levels: [...one.levels, ...more], captures: [...one.captures] })),
-      )
-    }
-    return filled.map((one) => ({ levels: canonical(one.levels), captures: one.captures }))
   }
 
   /** Whether the identity has a value that a rule is looked up by. */
@@ -139,7 +115,11 @@ export class Session {
    * Whether the requirements of a rule are met. `textAt` gives the text of a captured level, or `undefined` over a wildcard:
    * such a template is skipped, or satisfies where `unboundSatisfies`.
    */
-  meets(requirements: readonly Requirement[], textAt: (name: string) => string | undefined, unboundSatisfies: boolean): boolean {
+  meets(
+    requirements: readonly Requirement[],
+    textAt: (name: string) => string | undefined,
+    unboundSatisfies: boolean,
+  ): boolean {
     return requirements.every((requirement) => {
       const elements = this.#elementsAt(requirement)
       return requirement.templates.some((template) => {

@@ -70,7 +70,11 @@ export function requirementsHold(
 }
 
 /** Whether a regex matches the text of the filter. */
-export function regexMatchesText(matcher: RegexMatcher, { rule, dollar }: Entry, { session, text }: Subscription): boolean {
+export function regexMatchesText(
+  matcher: RegexMatcher,
+  { rule, dollar }: Entry,
+  { session, text }: Subscription,
+): boolean {
   if (!dollar && text.charCodeAt(0) === 0x24) return false
   return session.regexesOf(matcher, rule.isDeny).some((one) => one.matches(text, rule.isDeny))
 }
@@ -97,7 +101,8 @@ export function hitsOf(entry: Entry, subscription: Subscription): readonly Hit[]
     }
     return hits
   }
-  if (matcher.subscribe === 'text') return regexMatchesText(matcher, entry, subscription) ? [{ covers: true, pattern: null }] : []
+  if (matcher.subscribe === 'text')
+    return regexMatchesText(matcher, entry, subscription) ? [{ covers: true, pattern: null }] : []
   const how = { exact: !delivery, dollar }
   // Beyond the bound of the comparison a deny applies.
   return session
@@ -116,7 +121,8 @@ export function triedAllowHolds(entry: Entry, subscription: Subscription): boole
     return session.regexesOf(matcher, rule.isDeny).some((regex) => regexCoversFilter(regex, filter, how) === true)
   }
   return session.fill(entry).some(({ levels, captures }) => {
-    if (!covers(levels, filter, dollar) || !captures.every(({ level }) => typeof filter[level] === 'string')) return false
+    if (!covers(levels, filter, dollar) || !captures.every(({ level }) => typeof filter[level] === 'string'))
+      return false
     return requirementsHold(rule, captures, subscription, false)
   })
 }

@@ -29,7 +29,9 @@ const fields: ReadonlySet<string> = new Set(identityFields)
 /** Names the field of the identity that a misspelt one resembles. */
 function resembling(name: string): string {
   const near = identityFields.find((field) => field.toLowerCase() === name.toLowerCase())
-  return near === undefined ? 'use a member of the identity (claims.…, cert.cn, clientId …) or an alias' : `write ${near}`
+  return near === undefined
+    ? 'use a member of the identity (claims.…, cert.cn, clientId …) or an alias'
+    : `write ${near}`
 }
 
 /** Resolves a path or an alias of one; the words that say why not, where it is neither. */
@@ -41,7 +43,8 @@ export function resolvePath(text: string, aliases: Aliases): readonly string[] |
   if (!fields.has(first)) return `no identity has ${JSON.stringify(first)}; ${resembling(first)}`
   if (path.some((step) => step === '')) return 'a path has no empty steps'
   const deep = first === 'claims' || first === 'cert'
-  if (deep && path.length === 1) return `${first} has members: name one, as in ${first === 'cert' ? 'cert.cn' : 'claims.email'}`
+  if (deep && path.length === 1)
+    return `${first} has members: name one, as in ${first === 'cert' ? 'cert.cn' : 'claims.email'}`
   if (!deep && path.length > 1) return `${first} has no members`
   return path
 }

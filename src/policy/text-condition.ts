@@ -31,7 +31,7 @@ function parseRegexTest(reader: Reader): TextTest | undefined {
   const mode = reader.word('mode', ['full', 'search']) ?? 'full'
   if (pattern === undefined) return undefined
   const problem = textRegexProblem(pattern)
-  if (problem) return void reader.refuse('regex', `${problem.message} (at character ${problem.position + 1})`)
+  if (problem) return reader.refuse('regex', `${problem.message} (at character ${problem.position + 1})`)
   const matches = compileTextRegex(pattern, mode)
   return (text) => text !== undefined && matches(text)
 }
@@ -71,14 +71,14 @@ export function parseTextCondition(parent: Reader, name: string, depth = 1): Tex
     const wanted = parent.text(name, MAX_TEXT)
     return (text) => text !== undefined && text === wanted
   }
-  if (!isJsonObject(value)) return void parent.refuse(name, `must be text or an object, is ${kindOf(value)}`)
-  if (depth > MAX_DEPTH) return void parent.refuse(name, `nested deeper than ${MAX_DEPTH}`)
+  if (!isJsonObject(value)) return parent.refuse(name, `must be text or an object, is ${kindOf(value)}`)
+  if (depth > MAX_DEPTH) return parent.refuse(name, `nested deeper than ${MAX_DEPTH}`)
   const reader = new Reader(value, parent.at(name), parent.problems)
   reader.refuseUnknown([...OPERATORS, 'mode'])
   const operators = OPERATORS.filter((one) => reader.has(one))
   const [operator] = operators
   if (operator === undefined || operators.length > 1)
-    return void parent.refuse(name, `must have exactly one of ${OPERATORS.join(', ')}`)
+    return parent.refuse(name, `must have exactly one of ${OPERATORS.join(', ')}`)
   if (reader.has('mode') && operator !== 'regex') reader.refuse('mode', 'belongs to regex')
   return parseOperator(reader, operator, depth)
 }

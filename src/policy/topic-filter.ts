@@ -1,11 +1,5 @@
-import { type TopicLimits, topicTextProblem } from './topic-name.ts'
-
-export interface SubscriptionFilter {
-  /** Group of a shared subscription; `null` for an ordinary one. */
-  readonly group: string | null
-  /** The filter that topics are matched against, without the share prefix. */
-  readonly filter: string
-}
+import { describeProblem, syntaxLimits, type TopicLimits } from './topic-name.ts'
+import { parseSharedFilter, type SharedFilter } from './topic-syntax.ts'
 
 const SHARE_PREFIX = '$share/'
 
@@ -15,18 +9,11 @@ const SHARE_PREFIX = '$share/'
  *
  * @see OASIS MQTT 5.0 §4.8.2
  */
-export function parseSubscriptionFilter(filter: string): SubscriptionFilter {
+export function parseSubscriptionFilter(filter: string): SharedFilter {
   if (!filter.startsWith(SHARE_PREFIX)) return { group: null, filter }
   const end = filter.indexOf('/', SHARE_PREFIX.length)
   if (end === -1) return { group: null, filter }
   return { group: filter.slice(SHARE_PREFIX.length, end), filter: filter.slice(end + 1) }
-}
-
-function shareProblem(filter: string): string | undefined {
-  if (filter !== '$share' && !filter.startsWith(SHARE_PREFIX)) return undefined
-  const { group, filter: inner } = parseSubscriptionFilter(filter)
-  if (group === null || inner === '') return 'a shared subscription is $share/<group>/<filter>'
-  return /^[^+#]+$/.test(group) ? undefined : 'the group of a shared subscription is one name without wildcards'
 }
 
 /**
@@ -36,12 +23,6 @@ function shareProblem(filter: string): string | undefined {
  * @see OASIS MQTT 5.0 §4.7.1 (wildcards), §4.8.2 (shared subscriptions)
  */
 export function validateTopicFilter(filter: string, limits: TopicLimits): string | undefined {
-  const problem = topicTextProblem(filter, limits) ?? shareProblem(filter)
-  if (problem !== undefined) return problem
-  const levels = filter.split('/')
-  for (const [i, level] of levels.entries()) {
-    if (level === '#' && i < levels.length - 1) return '# must be the last level' // [MQTT-4.7.1-1]
-    if (level.length > 1 && /[+#]/.test(level)) return 'a wildcard must be a whole level' // [MQTT-4.7.1-2], [MQTT-4.7.1-3]
-  }
-  return undefined
+  const parsed = parseSharedFilter(filter, syntaxLimits(limits))
+  return describeProblem(filter, typeof parsed === 'string' ? parsed : undefined, limits)
 }

@@ -99,9 +99,14 @@ export interface SharedFilter {
   readonly filter: string
 }
 
+interface SplitShare {
+  readonly group: string
+  readonly filter: string
+}
+
 const SHARE_PREFIX_LENGTH = 7
 
-function splitShare(text: string): SharedFilter | TopicProblem {
+function splitShare(text: string): SplitShare | TopicProblem {
   const end = text.indexOf('/', SHARE_PREFIX_LENGTH)
   if (end === -1 || end === text.length - 1) return 'share-without-filter'
   const group = text.slice(SHARE_PREFIX_LENGTH, end)
@@ -116,7 +121,9 @@ function splitShare(text: string): SharedFilter | TopicProblem {
  * @see OASIS MQTT 5.0 §4.7.1 (wildcards), §4.8.2 (shared subscriptions)
  */
 export function parseSharedFilter(text: string, limits: SyntaxLimits): SharedFilter | TopicProblem {
-  const shared = isShared(text) ? splitShare(text) : { group: null, filter: text }
+  if (!isShared(text)) return filterProblem(text, limits) ?? { group: null, filter: text }
+  const shared = splitShare(text)
   if (typeof shared === 'string') return shared
-  return filterProblem(shared.filter, limits) ?? shared
+  const { group, filter } = shared
+  return filterProblem(filter, limits) ?? textProblem(group, scan(group), limits) ?? shared
 }

@@ -1,4 +1,4 @@
-import { HASH_ID, PLUS_ID, type LevelTable, type TopicLevels } from './level-table.ts'
+import { HASH_ID, type LevelTable, PLUS_ID, type TopicLevels } from './level-table.ts'
 import { type Ask, type Bucket, type Entry, type Extras, NONE, type PatternTrie, ROOT, WILD } from './pattern-trie.ts'
 import type { Session } from './session.ts'
 
@@ -67,7 +67,6 @@ export class Walk {
     }
   }
 
-
   /** Finds the patterns that match a name. */
   name(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session): void {
     this.#start(trie, ask, levels, session)
@@ -81,7 +80,10 @@ export class Walk {
     this.#take(trie.rest(node, this.#ask))
     const extras = trie.extras(node)
     if (extras) this.#takeTried(extras)
-    if (i === levels.count) return this.#take(trie.end(node, this.#ask))
+    if (i === levels.count) {
+      this.#take(trie.end(node, this.#ask))
+      return
+    }
     const id = levels.ids[i] as number
     const child = id === 0 ? NONE : trie.child(node, id)
     if (child !== NONE) this.#visitName(child, i + 1)
@@ -112,7 +114,10 @@ export class Walk {
     const extras = trie.extras(node)
     if (extras) this.#takeTried(extras)
     this.#take(trie.rest(node, this.#ask))
-    if (i === this.#levels.count) return this.#take(trie.end(node, this.#ask))
+    if (i === this.#levels.count) {
+      this.#take(trie.end(node, this.#ask))
+      return
+    }
     const id = this.#levels.ids[i] as number
     if (id === HASH_ID) return
     const any = trie.any(node)
@@ -145,8 +150,10 @@ export class Walk {
     const id = i === this.#levels.count ? NONE : (this.#levels.ids[i] as number)
     if (i === this.#levels.count || id === HASH_ID) this.#take(trie.end(node, this.#ask))
     if (i === this.#levels.count) return
-    if (id === HASH_ID) return this.#visitChildren(node, i, table)
-    if (id === PLUS_ID) return this.#visitChildren(node, i + 1, table)
+    if (id === HASH_ID || id === PLUS_ID) {
+      this.#visitChildren(node, id === HASH_ID ? i : i + 1, table) // a `#` stays where it is
+      return
+    }
     const child = id === 0 ? NONE : trie.child(node, id)
     if (child !== NONE) this.#visitOverlapping(child, i + 1, table)
     const any = trie.any(node)
@@ -156,7 +163,7 @@ export class Walk {
     if (extras) this.#visitTemplates(extras, i, (next, at) => this.#visitOverlapping(next, at, table))
   }
 
-  /** Visits all children, with the filter from level `next` on: a `#` stays where it is. */
+  /** Visits all children that a wildcard reaches, with the filter from level `next` on. */
   #visitChildren(node: number, next: number, table: LevelTable): void {
     const trie = this.#trie
     const isFirst = node === ROOT || node === WILD
@@ -189,7 +196,10 @@ export class Walk {
     const trie = this.#trie
     const extras = trie.extras(node)
     if (extras) this.#takeTried(extras)
-    if (i === this.#levels.count) return this.#take(trie.end(node, this.#ask))
+    if (i === this.#levels.count) {
+      this.#take(trie.end(node, this.#ask))
+      return
+    }
     const id = this.#levels.ids[i] as number
     const child = id === 0 ? NONE : trie.child(node, id)
     if (child !== NONE) this.#visitText(child, i + 1, isDeny)

@@ -92,3 +92,14 @@ test('parseSubscriptionFilter: only $share/<group>/ is a prefix', () => {
   assert.deepEqual(parseSubscriptionFilter('$shared/g/a'), { group: null, filter: '$shared/g/a' })
   assert.deepEqual(parseSubscriptionFilter('a/#'), { group: null, filter: 'a/#' })
 })
+
+test('the characters of a share group are judged like those of a filter', () => {
+  for (const group of ['a\u0000', 'a\n', 'a\ud800', 'a\ufdd0'])
+    assert.notEqual(validateTopicFilter(`$share/${group}/x`, limits), undefined)
+  assert.equal(validateTopicFilter('$share/größe/x', limits), undefined)
+})
+
+test('validateTopicName: a name that looks like a shared subscription is refused', () => {
+  assert.match(validateTopicName('$share/g/a', limits) ?? '', /\$share/)
+  assert.equal(validateTopicName('$shared/g/a', limits), undefined)
+})
