@@ -8,6 +8,7 @@ import {
   keyOf,
   saysOnlyKey,
   spansLevels,
+  spelledFilter,
 } from './compiled-rule.ts'
 import type { RuleAction } from './document.ts'
 import { inSlices } from './in-slices.ts'
@@ -41,6 +42,7 @@ export interface CompiledPolicy {
   readonly policy: Policy
   /** Every enabled rule, in order. */
   readonly rules: readonly CompiledRule[]
+  readonly rulesById: ReadonlyMap<string, CompiledRule>
   readonly levels: LevelTable
   readonly allow: EffectIndex
   readonly deny: EffectIndex
@@ -94,16 +96,8 @@ function compileRule(rule: Rule, order: number, numbering: Numbering): CompiledR
     order,
     when: numbering.whenOf(rule),
     key,
-    isKeyEnough: key !== null && when !== undefined && saysOnlyKey(when),
+    isKeyEnough: key !== null && when !== undefined && saysOnlyKey(when, key),
   }
-}
-
-/** The filter that an `eq` spells, which its deliveries are judged by; `undefined` when it spells none. */
-function spelledFilter(levels: readonly PatternLevel[]): PatternLevel[] | undefined {
-  const spelled = levels.map((level): PatternLevel => (level === '+' ? ANY : level === '#' ? REST : level))
-  const rest = spelled.indexOf(REST)
-  if (rest !== -1 && rest < spelled.length - 1) return undefined
-  return spelled.some((level) => typeof level === 'string' && /[+#]/.test(level)) ? undefined : spelled
 }
 
 /** Brings a pattern of texts and wildcards into the one form that is compared. */
@@ -282,6 +276,7 @@ function* compileSteps(policy: Policy): Generator<void, CompiledPolicy> {
   return {
     policy,
     rules,
+    rulesById: new Map(rules.map((rule) => [rule.id, rule])),
     levels,
     allow,
     deny,

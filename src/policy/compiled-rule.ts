@@ -1,6 +1,6 @@
 import type { WhenDocument } from './document.ts'
 import type { Identity } from './identity.ts'
-import type { Levels } from './levels.ts'
+import { ANY, type Levels, REST } from './levels.ts'
 import { comparableText } from './render.ts'
 import type { Capture, PatternLevel, Rule, TemplateLevel } from './rule.ts'
 
@@ -57,6 +57,14 @@ export function spansLevels(level: PatternLevel): boolean {
   return isTemplate(level) && level.parts.some((part) => typeof part !== 'string' && part.modifier === 'path')
 }
 
+/** The filter that an `eq` spells, which its deliveries are judged by; `undefined` when it spells none. */
+export function spelledFilter(levels: readonly PatternLevel[]): PatternLevel[] | undefined {
+  const spelled = levels.map((level): PatternLevel => (level === '+' ? ANY : level === '#' ? REST : level))
+  const rest = spelled.indexOf(REST)
+  if (rest !== -1 && rest < spelled.length - 1) return undefined
+  return spelled.some((level) => typeof level === 'string' && /[+#]/.test(level)) ? undefined : spelled
+}
+
 /** A pattern whose variables are filled in. */
 export interface FilledPattern {
   /** In canonical form, captures as `+`. */
@@ -91,13 +99,13 @@ export function keyOf(when: WhenDocument): RuleKey | null {
   return null
 }
 
-/** Whether `when` says nothing beside its key. */
-export function saysOnlyKey(when: WhenDocument): boolean {
-  const [member, ...more] = Object.keys(when)
-  if (member === undefined || more.length > 0) return false
+/** Whether `when` says nothing beside a key that was found in it. */
+export function saysOnlyKey(when: WhenDocument, { member }: RuleKey): boolean {
+  const [only, ...more] = Object.keys(when)
+  if (only !== member || more.length > 0) return false
   const value = when[member]
-  const isTests = typeof value === 'object' && value !== null && !Array.isArray(value)
-  return !isTests || Object.keys(value).length === 1
+  const hasTests = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return !hasTests || Object.keys(value).length === 1
 }
 
 /** The values by which an identity finds keyed rules. */

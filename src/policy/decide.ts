@@ -10,6 +10,7 @@ import { TopicLevels } from './level-table.ts'
 import { canonical, covers, levelsOf } from './levels.ts'
 import { asks, type Entry } from './pattern-trie.ts'
 import { Session } from './session.ts'
+import { equalsText } from './subscription.ts'
 import { parseSharedFilter } from './topic-syntax.ts'
 import { type Judge, judgeBucket, Walk } from './walk.ts'
 
@@ -62,7 +63,8 @@ function decideUnsubscribe(session: Session, { topic }: AccessRequest): Decision
   const filter = canonical(levelsOf(text))
   const judge = new FirstJudge(session, (entry) => {
     const { matcher, rule, dollar } = entry
-    if (matcher.kind !== 'regex') return session.fill(entry).some(({ levels }) => covers(levels, filter, dollar))
+    if (matcher.kind === 'eq') return session.fill(entry).some(({ levels }) => equalsText(levels, text, rule.isDeny))
+    if (matcher.kind === 'filter') return session.fill(entry).some(({ levels }) => covers(levels, filter, dollar))
     if (!dollar && textLevels.startsWithDollar) return false
     return session.regexesOf(matcher, rule.isDeny).some((one) => one.matches(text, rule.isDeny))
   })

@@ -1,12 +1,18 @@
 import type { AccessRequest } from './access.ts'
-import { type CapturePlace, type CompiledRule, type FilledPattern, isCapture, isTemplate } from './compiled-rule.ts'
+import {
+  type CapturePlace,
+  type CompiledRule,
+  type FilledPattern,
+  isTemplate,
+  spelledFilter,
+} from './compiled-rule.ts'
 import { fillLevels } from './fill.ts'
-import { canonical, covers, filterText, type Levels, levelsOf, overlaps } from './levels.ts'
+import { canonical, covers, filterText, type Levels, overlaps } from './levels.ts'
 import { coverCounterExample, overlapWitness, regexCoversFilter, regexOverlapsFilter } from './regex/language.ts'
 import { renderTexts, variableTexts } from './render.ts'
 import type { EqMatcher, FilterMatcher, Matcher, PatternLevel, RegexMatcher } from './rule.ts'
 import type { Session } from './session.ts'
-import { requirementsHold, type Subscription } from './subscription.ts'
+import { equalsText, requirementsHold, type Subscription } from './subscription.ts'
 import type { Variable } from './template.ts'
 import { commonName, uncoveredName } from './witness.ts'
 
@@ -85,42 +91,35 @@ function judgeFilled({ levels, captures }: FilledPattern, dollar: boolean, asked
   return isBound && meets(asked, captures, []) ? step(true, 'matched', pattern) : step(false, 'require', pattern)
 }
 
-function explainFilter(levels: readonly PatternLevel[], dollar: boolean, text: string, asked: Asked): MatcherStep {
-  const { rule, session } = asked
-  const missing = unresolved(variablesIn(levels), asked)
-  const filled = fillLevels(levels, rule.isDeny, ({ parts }, at) =>
+function fill(levels: readonly PatternLevel[], { rule, session }: Asked): readonly FilledPattern[] {
+  return fillLevels(levels, rule.isDeny, ({ parts }, at) =>
     renderTexts(parts, session.identity, { startsPattern: at === 0, strict: rule.isDeny }),
   )
-  if (filled.length === 0) return step(false, `unresolved:${missing ?? text}`, text)
+}
+
+function explainFilter(levels: readonly PatternLevel[], dollar: boolean, text: string, asked: Asked): MatcherStep {
+  const filled = fill(levels, asked)
+  if (filled.length === 0) return step(false, `unresolved:${unresolved(variablesIn(levels), asked)}`, text)
   const steps = filled.map((one) => judgeFilled(one, dollar, asked))
   return steps.find(({ applies }) => applies) ?? (steps[0] as MatcherStep)
 }
 
 /** Compares the text of the filter, level by level. */
 function explainEq(matcher: EqMatcher, asked: Asked): MatcherStep {
-  const { rule, request, session, subscription } = asked
+  const { rule, request, subscription } = asked
   if (!subscription) {
     if (request.action !== 'receive' || rule.isDeny) return step(false, 'action', matcher.text)
-    const spelled = levelsOf(matcher.text)
-    const written = matcher.levels.map(
-      (level, i): PatternLevel => (typeof level === 'string' ? (spelled[i] ?? level) : level),
-    )
-    return explainFilter(written, false, matcher.text, asked)
+    const spelled = spelledFilter(matcher.levels)
+    if (!spelled) return step(false, 'topic', matcher.text)
+    return explainFilter(spelled, false, matcher.text, asked)
   }
-  const missing = unresolved(variablesIn(matcher.levels), asked)
-  const texts = subscription.text.split('/')
-  const takes = (level: PatternLevel, i: number): boolean => {
-    const text = texts[i] as string
-    if (isCapture(level)) return rule.isDeny || (text !== '+' && text !== '#')
-    if (!isTemplate(level)) return level === text
-    const values = renderTexts(level.parts, session.identity, { startsPattern: i === 0, strict: rule.isDeny })
-    return values === undefined ? rule.isDeny : values.includes(text)
-  }
-  if (missing !== undefined && !rule.isDeny) return step(false, `unresolved:${missing}`, matcher.text)
-  if (matcher.levels.length !== texts.length || !matcher.levels.every(takes)) return step(false, 'topic', matcher.text)
-  const captures = matcher.levels.flatMap((level, i) => (isCapture(level) ? [{ name: level.capture, level: i }] : []))
-  if (request.action === 'unsubscribe' || meets(asked, captures, [])) return step(true, 'matched', matcher.text)
-  return step(false, 'require', matcher.text)
+  const filled = fill(matcher.levels, asked)
+  if (filled.length === 0)
+    return step(false, `unresolved:${unresolved(variablesIn(matcher.levels), asked)}`, matcher.text)
+  const equal = filled.filter(({ levels }) => equalsText(levels, subscription.text, rule.isDeny))
+  if (equal.length === 0) return step(false, 'topic', matcher.text)
+  const holds = request.action === 'unsubscribe' || equal.some(({ captures }) => meets(asked, captures, []))
+  return holds ? step(true, 'matched', matcher.text) : step(false, 'require', matcher.text)
 }
 
 function explainRegex(matcher: RegexMatcher, asked: Asked): MatcherStep {

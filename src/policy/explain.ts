@@ -135,6 +135,6 @@ export function explainOne(
   delivery = true,
 ): TraceStep | undefined {
   const asked = askedOf(compiled, identity, request, delivery)
-  const found = asked && compiled.rules.find(({ id }) => id === rule)
+  const found = asked && compiled.rulesById.get(rule)
   return found && explainRule(found, asked)
 }

@@ -77,7 +77,7 @@ export class Reader {
   }
 
   at(name: string): string {
-    const step = /^[A-Za-z_][\w-]*$/.test(name) ? name : `[${quote(name)}]`
+    const step = /^[A-Za-z_][\w-]{0,63}$/.test(name) ? name : `[${quote(name)}]`
     return this.path === '' || step.startsWith('[') ? `${this.path}${step}` : `${this.path}.${step}`
   }
 

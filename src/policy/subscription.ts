@@ -2,7 +2,7 @@ import type { CapturePlace, CompiledRule } from './compiled-rule.ts'
 import type { Qos } from './document.ts'
 import { canonical, covers, type Levels, levelsOf, overlaps } from './levels.ts'
 import type { Entry } from './pattern-trie.ts'
-import { regexCoversFilter, regexOverlapsFilter } from './regex/language.ts'
+import { regexCovers, regexOverlaps } from './regex-relation.ts'
 import type { RegexMatcher } from './rule.ts'
 import type { Session } from './session.ts'
 import type { SharedFilter } from './topic-syntax.ts'
@@ -79,6 +79,19 @@ export function regexMatchesText(
   return session.regexesOf(matcher, rule.isDeny).some((one) => one.matches(text, rule.isDeny))
 }
 
+/**
+ * Whether the levels of an `eq`, variables filled in, are those of a filter's text. What stands for any level there (a capture,
+ * or a variable that a deny cannot use) takes a wildcard only in a deny.
+ */
+export function equalsText(levels: Levels, text: string, isDeny: boolean): boolean {
+  const texts = text.split('/')
+  if (levels.length !== texts.length) return false
+  return levels.every((level, i) => {
+    if (typeof level === 'string') return level === texts[i]
+    return isDeny || (texts[i] !== '+' && texts[i] !== '#')
+  })
+}
+
 /** One way in which a deny meets a filter. */
 export interface Hit {
   /** Whether the deny takes all of the filter. */
@@ -90,7 +103,7 @@ export interface Hit {
 /** The ways in which a deny that the index found, or that has to be tried, meets the filter. */
 export function hitsOf(entry: Entry, subscription: Subscription): readonly Hit[] {
   const { rule, matcher, dollar, captures } = entry
-  const { session, filter, delivery } = subscription
+  const { session, filter, text, delivery } = subscription
   if (matcher.kind === 'eq')
     return requirementsHold(rule, captures, subscription, true) ? [{ covers: true, pattern: null }] : []
   if (matcher.kind === 'filter') {
@@ -104,21 +117,25 @@ export function hitsOf(entry: Entry, subscription: Subscription): readonly Hit[]
   if (matcher.subscribe === 'text')
     return regexMatchesText(matcher, entry, subscription) ? [{ covers: true, pattern: null }] : []
   const how = { exact: !delivery, dollar }
-  // Beyond the bound of the comparison a deny applies.
   return session
     .regexesOf(matcher, rule.isDeny)
-    .filter((regex) => regexOverlapsFilter(regex, filter, how) !== false)
-    .map((regex) => ({ covers: regexCoversFilter(regex, filter, how) === true, pattern: null }))
+    .filter((regex) => regexOverlaps(regex, filter, text, how))
+    .map((regex) => ({ covers: regexCovers(regex, filter, text, how), pattern: null }))
 }
 
 /** Whether an allow that has to be tried covers the filter and has what it requires. */
 export function triedAllowHolds(entry: Entry, subscription: Subscription): boolean {
   const { rule, matcher, dollar } = entry
-  const { session, filter, delivery } = subscription
+  const { session, filter, text, delivery } = subscription
   if (matcher.kind === 'regex') {
     if (matcher.subscribe === 'text') return regexMatchesText(matcher, entry, subscription)
     const how = { exact: !delivery, dollar }
-    return session.regexesOf(matcher, rule.isDeny).some((regex) => regexCoversFilter(regex, filter, how) === true)
+    return session.regexesOf(matcher, rule.isDeny).some((regex) => regexCovers(regex, filter, text, how))
+  }
+  if (matcher.kind === 'eq') {
+    return session.fill(entry).some(({ levels, captures }) => {
+      return equalsText(levels, text, rule.isDeny) && requirementsHold(rule, captures, subscription, false)
+    })
   }
   return session.fill(entry).some(({ levels, captures }) => {
     if (!covers(levels, filter, dollar) || !captures.every(({ level }) => typeof filter[level] === 'string'))

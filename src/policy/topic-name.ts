@@ -32,7 +32,11 @@ export function syntaxLimits({ maxBytes }: TopicLimits): SyntaxLimits {
 }
 
 /** Says in words what is wrong with a topic or filter, which may hold no non-characters either. */
-export function describeProblem(text: string, problem: TopicProblem | undefined, limits: TopicLimits): string | undefined {
+export function describeProblem(
+  text: string,
+  problem: TopicProblem | undefined,
+  limits: TopicLimits,
+): string | undefined {
   if (problem === 'too-long') return `${words['too-long']} ${limits.maxBytes} bytes`
   if (problem !== undefined) return words[problem]
   return NON_CHARACTER.test(text) ? words['control-char'] : undefined

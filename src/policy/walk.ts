@@ -119,13 +119,15 @@ export class Walk {
       return
     }
     const id = this.#levels.ids[i] as number
-    if (id === HASH_ID) return
+    if (id === HASH_ID) {
+      // What became `+/#` is `#`.
+      if (i === 0) this.#eachTakingAny(extras, (next) => this.#take(trie.rest(next, this.#ask)))
+      return
+    }
     const any = trie.any(node)
     if (any !== NONE) this.#visitCovering(any, i + 1)
     if (id === PLUS_ID) {
-      // A deny whose variable cannot be used takes any level, so a wildcard too.
-      for (const { template, node: next } of extras?.templates ?? [])
-        if (template.strict && this.#session.textsOf(template) === undefined) this.#visitCovering(next, i + 1)
+      this.#eachTakingAny(extras, (next) => this.#visitCovering(next, i + 1))
       return
     }
     const child = id === 0 ? NONE : trie.child(node, id)
@@ -133,6 +135,12 @@ export class Walk {
     const capture = trie.capture(node)
     if (capture !== NONE) this.#visitCovering(capture, i + 1)
     if (extras) this.#visitTemplates(extras, i, this.#visitCovering)
+  }
+
+  /** Variables of denies that cannot be used take any level, so a wildcard too. */
+  #eachTakingAny(extras: Extras | null, visit: (node: number) => void): void {
+    for (const { template, node } of extras?.templates ?? [])
+      if (template.strict && this.#session.textsOf(template) === undefined) visit(node)
   }
 
   /** Finds the patterns that have a name in common with a filter in canonical form. */
