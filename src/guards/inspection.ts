@@ -1,0 +1,68 @@
+import { decodeUtf8 } from '../core/bytes.ts'
+import { findAttacks } from './find-attacks.ts'
+import type { InspectionConfig } from './guards-config.ts'
+import type { GuardedMessage } from './outcome.ts'
+import { scannedTexts } from './scanned-texts.ts'
+
+/** What an inspection found in one payload. */
+export interface Inspection {
+  /** In the order in which they are reported; empty when nothing was found. */
+  readonly classes: readonly string[]
+  /** The first that keeps the message from being forwarded; `null` when none does. */
+  readonly blocking: string | null
+  /** In words, without a word of the payload. */
+  readonly reason: string
+}
+
+const lenientDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
+const nothing: Inspection = { classes: [], blocking: null, reason: '' }
+
+function decode(payload: Uint8Array): { text: string; valid: boolean } {
+  try {
+    return { text: decodeUtf8(payload), valid: true }
+  } catch {
+    return { text: lenientDecoder.decode(payload), valid: false }
+  }
+}
+
+function schemaProblem(
+  { jsonSchema }: InspectionConfig,
+  message: GuardedMessage,
+  text: string,
+  valid: boolean,
+): string | undefined {
+  if (!jsonSchema?.topics.matches(message.topic)) return undefined
+  if (message.retain && message.payload.length === 0) return undefined // clears a retained message
+  return valid ? jsonSchema.schema.problemOf(text) : 'it is not UTF-8'
+}
+
+/** Looks at one payload. All classes are found that there are, except that one beyond its size is not read. */
+export function inspect(config: InspectionConfig, message: GuardedMessage): Inspection {
+  const { payload, topic } = message
+  if (!config.enabled || config.excludeTopics.matches(topic)) return nothing
+  if (config.maxPayloadSize > 0 && payload.length > config.maxPayloadSize)
+    return {
+      classes: ['size-limit'],
+      blocking: 'size-limit',
+      reason: `the payload has ${payload.length} bytes, and may have ${config.maxPayloadSize}`,
+    }
+
+  const { text, valid } = decode(payload)
+  const looks = config.classes.length + config.customPatterns.length > 0
+  const scanned = scannedTexts(looks ? text : '', payload.length)
+  const problem = schemaProblem(config, message, text, valid)
+  const classes = [
+    ...(scanned.complete ? [] : ['size-limit']),
+    ...(config.blockBinary && !valid ? ['binary-payload'] : []),
+    ...findAttacks(config.classes, scanned),
+    ...config.customPatterns
+      .filter(({ searcher }) => searcher.searchTexts(scanned.units, scanned.texts))
+      .map(({ name }) => `custom-${name}`),
+    ...(problem === undefined ? [] : ['schema-validation']),
+  ]
+  const [first] = classes
+  if (first === undefined) return nothing
+  const letsThrough = first === 'schema-validation' && config.jsonSchema?.blockOnFailure === false
+  const why = problem === undefined ? '' : `: ${problem}`
+  return { classes, blocking: letsThrough ? null : first, reason: `found in the payload: ${classes.join(', ')}${why}` }
+}
