@@ -9,11 +9,15 @@ import type { Readiness, Services } from './http/services.ts'
 import { createIdempotency } from './idempotency/idempotency.ts'
 import { createIntegrations, type Integrations } from './integrations/integrations.ts'
 import { createTenantKeys } from './keys/tenant-keys.ts'
+import { createAccess } from './messaging/access.ts'
+import { createGuardRegistry } from './messaging/message-guards.ts'
 import { createPool } from './messaging/pool.ts'
 import { createPublish } from './messaging/publish.ts'
 import { createCollect } from './messaging/subscribe.ts'
 import { createTestConnection } from './messaging/test-connection.ts'
 import { createDial } from './outbound/dial.ts'
+import { createPolicies } from './policies/policies.ts'
+import { createPolicyWorkers } from './policies/policy-workers.ts'
 import { createSigner } from './signing/signer.ts'
 import { createApiKeys } from './tenants/api-keys.ts'
 import { createAuthenticate } from './tenants/authenticate.ts'
@@ -75,7 +79,7 @@ export async function createServices(
   const { db, auditReaderDb, feed, wrapper, keys, audit, provider, clock, log, ownListeners } = foundation
   await using stack = new AsyncDisposableStack()
   const tenantKeys = createTenantKeys({ db, wrapper, provider, clock, feed })
-  // The vault asks who uses an entry, the integrations ask what an entry is: the later one is reached through a closure.
+  // Vault and policies ask which integrations use them, these ask what they use: the later ones are reached through a closure.
   let integrations: Integrations
   const vault = createVault({
     db,
@@ -87,7 +91,18 @@ export async function createServices(
     feed,
     usersOf: (tx, tenantId, id) => integrations.usersOf(tx, tenantId, id),
   })
-  integrations = createIntegrations({ db, feed, audit, clock, vault })
+  const policies = createPolicies({
+    db,
+    feed,
+    audit,
+    clock,
+    log,
+    workers: stack.adopt(createPolicyWorkers(), (workers) => workers.close()),
+    usersOf: (tx, tenantId, id) => integrations.usersOfPolicy(tx, tenantId, id),
+  })
+  integrations = createIntegrations({ db, feed, audit, clock, vault, policies })
+  const accessOf = createAccess({ policies, clock })
+  const guardsOf = createGuardRegistry({ clock })
   const signer = createSigner({ provider, issuer: keys.issuer, maxQueue: config.SIGNER_QUEUE_MAX })
   const dial = createDial({ allow: config.OUTBOUND_ALLOW, ownListeners: () => ownListeners, clock })
   const pool = createPool({
@@ -145,8 +160,9 @@ export async function createServices(
     recipients: createRecipients({ db, feed, tenantKeys, provider, audit, clock }),
     vault,
     integrations,
-    publish: createPublish({ pool, audit, clock }),
-    collect: createCollect({ pool, audit, clock }),
+    policies,
+    publish: createPublish({ pool, accessOf, guardsOf, audit, clock }),
+    collect: createCollect({ pool, accessOf, guardsOf, audit, clock }),
     testConnection: createTestConnection({ pool, audit, clock }),
     postureOf: (integration) => pool.postureOf(integration),
     idempotency,

@@ -1,9 +1,13 @@
 import type { AuditEvent } from './audit.ts'
 
 const publish = ['topic', 'qos', 'retain', 'payload_bytes'] as const
+const decided = ['policy_id', 'policy_revision', 'policy_reason', 'rule', 'pattern', 'decision_us'] as const
+const guarded = ['guard', 'guard_class', 'tags', 'rule_ids', 'forwarded_qos', 'forwarded_retain', 'refused'] as const
 const failure = ['code', 'status', 'reason_code', 'reason'] as const
 const link = ['plaintext', 'tls_version', 'cipher', 'group', 'post_quantum'] as const
+const integration = ['name', 'credential_id', 'allowed_operations', 'policy_id', 'guards', 'revision'] as const
 const recipient = ['api_key_id', 'name', 'custody', 'suite', 'kem_key_id', 'mac_key_id', 'replaced_id'] as const
+const storedPolicy = ['name', 'version', 'revision', 'sha256', 'rules', 'active', 'changed'] as const
 const apiKey = ['name', 'role', 'scopes', 'expires_at', 'allowed_addresses'] as const
 
 /**
@@ -11,9 +15,22 @@ const apiKey = ['name', 'role', 'scopes', 'expires_at', 'allowed_addresses'] as 
  * is closed by the same name with `.outcome`, under the same message id (or, where there is none, request id).
  */
 export const actions = {
-  'proxy.publish.intent': [...publish, 'deadline_ms', 'dry_run', 'items', 'credential_version'],
-  'proxy.publish.outcome': [...publish, ...failure, 'outcome', 'no_subscribers', 'duration_ms', 'items', 'swept'],
+  'proxy.publish.intent': [...publish, ...decided, ...guarded, 'deadline_ms', 'dry_run', 'items', 'credential_version'],
+  'proxy.publish.outcome': [
+    ...publish,
+    ...decided,
+    ...guarded,
+    ...failure,
+    'outcome',
+    'no_subscribers',
+    'duration_ms',
+    'items',
+    'swept',
+  ],
+  'proxy.publish.denied': [...publish, ...decided, ...guarded],
   'proxy.subscribe.intent': [
+    ...decided,
+    ...guarded,
     'topic',
     'qos',
     'max_messages',
@@ -23,8 +40,11 @@ export const actions = {
     'credential_version',
   ],
   'proxy.subscribe.outcome': [
+    ...decided,
+    ...guarded,
     ...failure,
     'topic',
+    'qos',
     'outcome',
     'granted_qos',
     'messages',
@@ -33,15 +53,43 @@ export const actions = {
     'duration_ms',
     'swept',
   ],
-  'proxy.delivery': ['topic', 'messages', 'bytes', 'refused'],
+  'proxy.subscribe.denied': [...decided, ...guarded, 'topic', 'qos'],
+  'proxy.delivery': [...decided, ...guarded, 'topic', 'messages', 'bytes'],
   'vault.seal': ['name', 'credential_type', 'version', 'record_sha384', 'ttl_days', 'expires_at'],
   'vault.unseal': ['credential_type', 'version', 'code'],
   'vault.rotate': ['credential_type', 'version', 'record_sha384', 'new_values', 'expires_at'],
   'vault.delete': ['credential_type', 'version'],
-  'integrations.create': ['name', 'credential_id', 'allowed_operations', 'revision'],
-  'integrations.update': ['name', 'credential_id', 'allowed_operations', 'revision', 'changed'],
+  'integrations.create': integration,
+  'integrations.update': [...integration, 'changed'],
   'integrations.delete': ['name', 'credential_id', 'revision'],
   'integrations.test': [...failure, ...link, 'duration_ms'],
+  'policies.create': storedPolicy,
+  'policies.update': storedPolicy,
+  'policies.activate': storedPolicy,
+  'policies.delete': storedPolicy,
+  'policy.decision': [
+    'action',
+    'topic',
+    'qos',
+    'retain',
+    'share',
+    'decision',
+    'reason',
+    'rule',
+    'pattern',
+    'policy_id',
+    'policy_revision',
+    'client_id',
+    'username',
+    'sub',
+    'org',
+    'ip',
+    'listener',
+    'protocol',
+    'auth',
+    'duration_us',
+    'sampled',
+  ],
   'api_keys.create': apiKey,
   'api_keys.revoke': apiKey,
   'tenants.create': ['name', 'sandbox'],

@@ -6,6 +6,7 @@ const hints: ReadonlyMap<string, string> = new Map(
       'check SEALWIRE_API_KEY; the first owner key is in the file owner-api-key of the data folder',
     'auth.forbidden': 'use a key with that scope, or make one: sealwire api-keys create NAME --role ROLE',
     'recipient.required': 'enrol once: sealwire recipients enroll --out recipient.json',
+    'policy.invalid': 'sealwire acl validate FILE shows every problem with its place',
     'operation.not_allowed': 'add the operation to allowed_operations of the integration',
     'destination.not_allowed': 'the operator allows private brokers with OUTBOUND_ALLOW',
     'envelope.stale': 'answers open for 300 s; if this one is fresh, a clock is wrong',

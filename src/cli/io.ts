@@ -1,9 +1,13 @@
 /** Where a command reads and writes. Results go to `out`, words for people to `err`. */
 export interface Io {
   out(line: string): void
+  /** Resolves when there is room for more after `out`; to be awaited where there may be any number of lines. */
+  drained(): Promise<void>
   err(line: string): void
   /** All of standard input, at most `maxBytes`. */
   stdin(maxBytes: number): Promise<Uint8Array>
+  /** Standard input as it comes. */
+  stdinChunks(): AsyncIterable<Uint8Array>
   env: Readonly<Record<string, string | undefined>>
   /** Aborts when the person interrupts. */
   signal: AbortSignal

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { exit } from './exit-codes.ts'
 import type { Io } from './io.ts'
 import { MisuseError } from './io.ts'
 import { run } from './program.ts'
@@ -5,8 +7,17 @@ import { run } from './program.ts'
 const interrupted = new AbortController()
 process.once('SIGINT', () => interrupted.abort())
 
+// Who reads a part and goes, as `head` does, has what it wanted.
+process.stdout.on('error', (err: NodeJS.ErrnoException) => {
+  if (err.code !== 'EPIPE') throw err
+  process.exit(exit.ok)
+})
+
 const io: Io = {
   out: (line) => process.stdout.write(`${line}\n`),
+  async drained() {
+    if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain')
+  },
   err: (line) => process.stderr.write(`${line}\n`),
   async stdin(maxBytes) {
     const chunks: Buffer[] = []
@@ -18,6 +29,7 @@ const io: Io = {
     }
     return new Uint8Array(Buffer.concat(chunks))
   },
+  stdinChunks: () => process.stdin as AsyncIterable<Buffer>,
   env: process.env,
   signal: interrupted.signal,
 }

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { SealwireError } from '../sdk/index.ts'
+import { addAcl } from './commands/acl.ts'
 import { addApiKeysCreate } from './commands/api-keys-create.ts'
 import { addApiKeysList } from './commands/api-keys-list.ts'
 import { addApiKeysRevoke } from './commands/api-keys-revoke.ts'
@@ -14,6 +15,7 @@ import { exit, exitCodeOf } from './exit-codes.ts'
 import { hintFor } from './hints.ts'
 import { type Io, MisuseError, printable } from './io.ts'
 import type { LoadOperator } from './operator.ts'
+import { FileProblemsError } from './policy-file.ts'
 
 const EXAMPLES = `
 Start here:
@@ -44,6 +46,7 @@ function createProgram(io: Io, loadOperator: LoadOperator, setExitCode: (code: n
   addRecipientsEnroll(program.command('recipients').description('who opens the answers to an API key'), io)
   addPublish(program, io)
   addSubscribe(program, io)
+  addAcl(program.command('acl').description('policies: who may publish and subscribe to what'), io, setExitCode)
   addEnvelopeOpen(program.command('envelope').description('answers that were kept'), io)
   return program
 }
@@ -56,6 +59,10 @@ function explain(io: Io, thrown: unknown): number {
     say(`error: ${thrown.message}`)
     if (thrown.hint !== undefined) say(`hint: ${thrown.hint}`)
     return exit.misuse
+  }
+  if (thrown instanceof FileProblemsError) {
+    for (const line of thrown.lines) say(line)
+    return exit.failed
   }
   if (!(thrown instanceof SealwireError)) {
     say(`error: ${thrown instanceof Error ? thrown.message : String(thrown)}`)

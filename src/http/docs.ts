@@ -4,7 +4,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import express, { type Response, Router } from 'express'
 import { pageHeaders } from './constant-headers.ts'
-import { problems } from './problems.ts'
+import { problems, statusesOf } from './problems.ts'
 
 const DOCUMENT = fileURLToPath(new URL('../../openapi/openapi.json', import.meta.url))
 const ASSETS = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png']
@@ -21,10 +21,11 @@ const START = `window.ui = SwaggerUIBundle({ url: '/docs/openapi.json', dom_id: 
 
 /** What somebody who met an error does next. */
 function errorPage(code: keyof typeof problems): string {
-  const { status, title } = problems[code]
+  const { title } = problems[code]
+  const statuses = new Set([...statusesOf(code, 'vault'), ...statusesOf(code, 'other')])
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${code}</title></head>
-<body><h1>${title}</h1><p><code>${code}</code>, HTTP ${status}.</p><p>${nextSteps[code]}</p><p><a href="/docs">API reference</a></p></body></html>
+<body><h1>${title}</h1><p><code>${code}</code>, HTTP ${[...statuses].join(' or ')}.</p><p>${nextSteps[code]}</p><p><a href="/docs">API reference</a></p></body></html>
 `
 }
 
@@ -42,7 +43,10 @@ const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
   'operation.not_allowed':
     'Add the operation to allowed_operations of the integration: PATCH /api/v2/integrations/{id}.',
   'policy.denied':
-    'The message names the rule. Topics are allowed by config.topic and config.topics of the integration.',
+    'The message names the rule and the reason. Topics are allowed by the policy of the integration, or without one by its config.topic and config.topics. Ask POST /api/v2/policies/simulate.',
+  'policy.invalid':
+    'The details list every problem with its place in the document; nothing was changed. POST /api/v2/policies/validate tells the same without storing anything.',
+  'guard.refused': 'The details name the guard of the integration that refused the message; nothing was sent.',
   'destination.not_allowed':
     'The broker’s address is not one that this server may dial. Its operator can allow private networks with OUTBOUND_ALLOW.',
   'object.not_found': 'There is no such object in your tenant.',
@@ -54,6 +58,7 @@ const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
   'precondition.failed': 'Somebody changed the object. Read it again, and send the new ETag.',
   'credential.expired': 'Rotate the vault entry: POST /api/v2/vault/rotate/{id}.',
   'integration.invalid': 'The message names the member of the integration or of its credential that does not fit.',
+  'quota.exceeded': 'The message names the limit. Delete what is not needed any more.',
   'rate.limited': 'Wait as Retry-After says.',
   'broker.rejected':
     'The broker refused; the details hold its reason code. For bad credentials rotate the vault entry.',

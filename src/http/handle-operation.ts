@@ -5,6 +5,7 @@ import { ENROLMENT_OPERATION } from '../envelope/operation-kinds.ts'
 import { createAnswers } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import { parseIdempotencyKey, runOnce } from './idempotent-run.ts'
+import { identityOf } from './identity-of.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Operation, OperationAnswer, OperationRequest } from './operation.ts'
 import {
@@ -74,6 +75,7 @@ export function createOperationHandler(
     const request: OperationRequest<Record<string, unknown>, Record<string, unknown>, unknown> = {
       principal,
       caller,
+      identity: identityOf(principal, caller.actor.address ?? '', req.secure),
       params: parseParams(operation, req.params),
       query: parseQuery(operation, req.query),
       body: parseBody(operation, bytes),

@@ -1,10 +1,9 @@
 import { z } from 'zod'
-import type { Integration } from '../integrations/integration.ts'
-import { etagOf } from '../integrations/integration.ts'
+import { etagOf, type StoredIntegration } from '../integrations/integration.ts'
 import { integrationView as baseView, integrationToWire } from '../integrations/wire.ts'
 import type { Posture } from '../outbound/posture.ts'
 import type { OperationAnswer } from './operation.ts'
-import { exampleId } from './schemas.ts'
+import { exampleId, jsonObject, policyId } from './schemas.ts'
 import type { Services } from './services.ts'
 
 /** How the link to the broker is protected. */
@@ -21,6 +20,8 @@ export const posture = z
 export const integrationView = z
   .strictObject({
     ...baseView.shape,
+    policy_id: policyId.nullable().meta({ description: 'Decides instead of config.topic and config.topics' }),
+    guards: jsonObject.nullable().meta({ description: 'Guards of single messages, as they were given' }),
     posture: posture
       .nullable()
       .meta({ description: 'Of the last link that this process made; null before the first one' }),
@@ -31,7 +32,7 @@ export const integrationView = z
 export const PLAINTEXT_WARNING =
   'The link to this broker is not encrypted: its user name, password and messages can be read on the way. Use mqtts or wss.'
 
-export function warningOf(link: Posture | null, protocol: Integration['config']['protocol']): string | null {
+export function warningOf(link: Posture | null, protocol: StoredIntegration['config']['protocol']): string | null {
   const plaintext = link ? link.plaintext : protocol === 'mqtt' || protocol === 'ws'
   return plaintext ? PLAINTEXT_WARNING : null
 }
@@ -39,7 +40,7 @@ export function warningOf(link: Posture | null, protocol: Integration['config'][
 /** Renders one integration with what is known of its link. */
 export function viewOf(
   { postureOf }: Pick<Services, 'postureOf'>,
-  integration: Integration,
+  integration: StoredIntegration,
 ): z.input<typeof integrationView> {
   const link = postureOf(integration)
   return { ...integrationToWire(integration), posture: link, warning: warningOf(link, integration.config.protocol) }
@@ -51,7 +52,7 @@ export const etagHeader = { ETag: 'The revision, for If-Match of a change.' } as
 /** An answer about one integration, with its revision as `ETag`. */
 export function answerOf(
   services: Pick<Services, 'postureOf'>,
-  integration: Integration,
+  integration: StoredIntegration,
 ): OperationAnswer<z.input<typeof integrationView>> {
   return { data: viewOf(services, integration), headers: { etag: etagOf(integration) } }
 }

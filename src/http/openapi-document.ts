@@ -9,7 +9,7 @@ import type { ErrorCode } from '../core/errors.ts'
 import { headerComponents, headerParameters, refusalHeaders, successHeaders } from './openapi-headers.ts'
 import type { Operation } from './operation.ts'
 import { operations } from './operations.ts'
-import { problems, statusOf } from './problems.ts'
+import { problems, statusesOf } from './problems.ts'
 import { API_VERSION } from './render.ts'
 import { envelope, exampleId, requestId, timestamp } from './schemas.ts'
 
@@ -85,8 +85,7 @@ function errorsByStatus(operation: Operation): Map<number, ErrorCode[]> {
   const route = operation.path.startsWith('/api/v2/vault') ? 'vault' : 'other'
   const byStatus = new Map<number, ErrorCode[]>()
   for (const code of new Set(all)) {
-    const status = statusOf(code, route)
-    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+    for (const status of statusesOf(code, route)) byStatus.set(status, [...(byStatus.get(status) ?? []), code])
   }
   return byStatus
 }

@@ -2,6 +2,7 @@ import type { ZodObject, ZodType, z } from 'zod'
 import type { Caller } from '../audit/audit.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { SealingRecipient } from '../envelope/seal.ts'
+import type { Identity } from '../policy/identity.ts'
 import type { Principal, Scope } from '../tenants/principal.ts'
 import type { Services } from './services.ts'
 
@@ -9,6 +10,8 @@ import type { Services } from './services.ts'
 export interface OperationRequest<Params, Query, Body> {
   principal: Principal
   caller: Caller
+  /** The caller as policies see it. */
+  identity: Identity
   params: Params
   query: Query
   body: Body

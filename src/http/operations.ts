@@ -12,6 +12,17 @@ import { integrationsGet } from './routes/integrations-get.ts'
 import { integrationsList } from './routes/integrations-list.ts'
 import { integrationsTest } from './routes/integrations-test.ts'
 import { integrationsUpdate } from './routes/integrations-update.ts'
+import { policiesCreate } from './routes/policies-create.ts'
+import { policiesDelete } from './routes/policies-delete.ts'
+import { policiesGet } from './routes/policies-get.ts'
+import { policiesImport } from './routes/policies-import.ts'
+import { policiesList } from './routes/policies-list.ts'
+import { policiesPresets } from './routes/policies-presets.ts'
+import { policiesRevision } from './routes/policies-revision.ts'
+import { policiesRevisions } from './routes/policies-revisions.ts'
+import { policiesSimulate } from './routes/policies-simulate.ts'
+import { policiesUpdate } from './routes/policies-update.ts'
+import { policiesValidate } from './routes/policies-validate.ts'
 import { proxyOutbound } from './routes/proxy-outbound.ts'
 import { recipientsConfirm } from './routes/recipients-confirm.ts'
 import { recipientsEnroll } from './routes/recipients-enroll.ts'
@@ -42,6 +53,17 @@ export const operations: readonly Operation[] = [
   integrationsUpdate,
   integrationsDelete,
   integrationsTest,
+  policiesValidate,
+  policiesSimulate,
+  policiesImport,
+  policiesPresets, // before those with an id in its place
+  policiesCreate,
+  policiesList,
+  policiesGet,
+  policiesUpdate,
+  policiesDelete,
+  policiesRevisions,
+  policiesRevision,
   recipientsEnroll,
   recipientsConfirm,
   recipientsList,

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../core/errors.ts'
+import type { ErrorCode, ErrorDetails } from '../core/errors.ts'
 
 /** Status and title of every error code; forgetting one does not compile. The list in `openapi/` is made from it. */
 export const problems = {
@@ -12,6 +12,8 @@ export const problems = {
   'auth.forbidden': { status: 403, title: 'Scope missing' },
   'operation.not_allowed': { status: 403, title: 'Operation not allowed' },
   'policy.denied': { status: 403, title: 'Denied by policy' },
+  'policy.invalid': { status: 422, title: 'Policy invalid' },
+  'guard.refused': { status: 403, title: 'Refused by a guard' },
   'destination.not_allowed': { status: 403, title: 'Destination not allowed' },
   'object.not_found': { status: 404, title: 'Not found' },
   'object.in_use': { status: 409, title: 'In use' },
@@ -21,6 +23,7 @@ export const problems = {
   'precondition.failed': { status: 412, title: 'If-Match is stale' },
   'credential.expired': { status: 410, title: 'Credential expired' },
   'integration.invalid': { status: 422, title: 'Integration invalid' },
+  'quota.exceeded': { status: 409, title: 'Quota exceeded' },
   'rate.limited': { status: 429, title: 'Too many requests' },
   'broker.rejected': { status: 502, title: 'Broker refused' },
   'broker.unreachable': { status: 503, title: 'Broker not reached' },
@@ -41,7 +44,20 @@ export const problems = {
   internal: { status: 500, title: 'Internal error' },
 } as const satisfies Record<ErrorCode, { status: number; title: string }>
 
-/** Status of an error; an expired credential is gone on vault routes and unprocessable on the others (`api.md`). */
-export function statusOf(code: ErrorCode, route: 'vault' | 'other'): number {
+/** Statuses that an error can have: those of a guard follow from which one refused. */
+export function statusesOf(code: ErrorCode, route: 'vault' | 'other'): readonly number[] {
+  return code === 'guard.refused' ? [403, 413, 422, 429] : [statusOf(code, route)]
+}
+
+/** `details` name the guard by its section, and for `inspection` the class that was found. */
+function statusOfGuard(details: ErrorDetails): number {
+  if (details['guard'] === 'rate-limit') return 429
+  if (details['guard'] === 'inspection') return details['class'] === 'size-limit' ? 413 : 403
+  return 422
+}
+
+/** Status of an error; an expired credential is gone on vault routes and unprocessable on the others. */
+export function statusOf(code: ErrorCode, route: 'vault' | 'other', details: ErrorDetails = {}): number {
+  if (code === 'guard.refused') return statusOfGuard(details)
   return code === 'credential.expired' && route === 'other' ? 422 : problems[code].status
 }

@@ -44,7 +44,7 @@ export function errorBody(err: AppError, route: RouteKind): ErrorBody {
     details: err.details ?? null,
     type: `/docs/errors/${err.code}`,
     title: problems[err.code].title,
-    status: statusOf(err.code, route),
+    status: statusOf(err.code, route, err.details),
   }
 }
 

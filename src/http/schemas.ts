@@ -29,6 +29,7 @@ export function exampleId(prefix: string): string {
 export const tenantId = idOf('ten', 'TenantId')
 export const apiKeyId = idOf('key', 'ApiKeyId')
 export const integrationId = idOf('int', 'IntegrationId')
+export const policyId = idOf('pol', 'PolicyId')
 export const recipientId = idOf('rcp', 'RecipientId')
 export const requestId = idOf('req', 'RequestId')
 export const messageId = idOf('msg', 'MessageId')

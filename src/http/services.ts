@@ -12,6 +12,7 @@ import type { Publish } from '../messaging/publish.ts'
 import type { Collect } from '../messaging/subscribe.ts'
 import type { TestConnection } from '../messaging/test-connection.ts'
 import type { Posture } from '../outbound/posture.ts'
+import type { Policies } from '../policies/policies.ts'
 import type { Signer } from '../signing/signer.ts'
 import type { ApiKeys } from '../tenants/api-keys.ts'
 import type { Authenticate } from '../tenants/authenticate.ts'
@@ -34,11 +35,12 @@ export interface Services {
   recipients: Recipients
   vault: Vault
   integrations: Integrations
+  policies: Policies
   publish: Publish
   collect: Collect
   testConnection: TestConnection
   /** What is known of the link of an integration: that of its last connection from this process. */
-  postureOf: (integration: Integration) => Posture | null
+  postureOf: (integration: Pick<Integration, 'id' | 'tenantId'>) => Posture | null
   idempotency: Idempotency
   audit: Audit
   auditReader: AuditReader

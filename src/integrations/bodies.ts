@@ -1,5 +1,7 @@
 import { z } from 'zod'
+import { isId } from '../core/ids.ts'
 import { configSchema, type IntegrationConfig } from './config-schema.ts'
+import { guardsSchema } from './guards-schema.ts'
 import { type Operation, operations } from './integration.ts'
 import { configFromWire } from './wire.ts'
 
@@ -9,9 +11,12 @@ export interface IntegrationInput {
   readonly credentialId: string
   readonly allowedOperations: ReadonlySet<Operation>
   readonly config: IntegrationConfig
+  readonly policyId: string | null
+  /** They parse; kept as they were written. */
+  readonly guards: Readonly<Record<string, unknown>> | null
 }
 
-/** Members that are absent stay as they are; `config` is replaced whole. */
+/** Members that are absent stay as they are; `config` and `guards` are replaced whole. */
 export type IntegrationPatch = Partial<Omit<IntegrationInput, 'systemType'>>
 
 const name = z
@@ -26,7 +31,10 @@ const allowedOperations = z
   .max(operations.length)
   .refine((words) => new Set(words).size === words.length, { error: 'must not name an operation twice' })
 
-const none = (what: string) => z.null({ error: `${what} are not available: leave it out, or send null` }).optional()
+const policyId = z
+  .string()
+  .refine((text) => isId('pol', text), 'must be an id that begins with pol_')
+  .meta({ description: 'Decides instead of config.topic and config.topics' })
 
 /** Body of `POST /api/v2/integrations`. */
 export const createIntegrationBody = z
@@ -36,8 +44,8 @@ export const createIntegrationBody = z
     credential_id: credentialId,
     allowed_operations: allowedOperations.nullish(),
     config: configSchema.prefault({}),
-    policy_id: none('policies'),
-    guards: none('guards'),
+    policy_id: policyId.nullish(),
+    guards: guardsSchema.nullish(),
   })
   .transform(
     (body): IntegrationInput => ({
@@ -46,18 +54,20 @@ export const createIntegrationBody = z
       credentialId: body.credential_id,
       allowedOperations: new Set(body.allowed_operations),
       config: configFromWire(body.config),
+      policyId: body.policy_id ?? null,
+      guards: body.guards ?? null,
     }),
   )
 
-/** Body of `PATCH /api/v2/integrations/{id}`: at least one member. `allowed_operations: null` takes everything away. */
+/** Body of `PATCH /api/v2/integrations/{id}`: at least one member. `null` takes everything away that `allowed_operations`, `policy_id` or `guards` gave. */
 export const patchIntegrationBody = z
   .strictObject({
     name: name.optional(),
     credential_id: credentialId.optional(),
     allowed_operations: allowedOperations.nullish(),
     config: configSchema.optional(),
-    policy_id: none('policies'),
-    guards: none('guards'),
+    policy_id: policyId.nullish(),
+    guards: guardsSchema.nullish(),
   })
   .refine((body) => Object.values(body).some((value) => value !== undefined), { error: 'must name a member to change' })
   .transform(
@@ -66,5 +76,7 @@ export const patchIntegrationBody = z
       ...(body.credential_id !== undefined && { credentialId: body.credential_id }),
       ...(body.allowed_operations !== undefined && { allowedOperations: new Set(body.allowed_operations) }),
       ...(body.config !== undefined && { config: configFromWire(body.config) }),
+      ...(body.policy_id !== undefined && { policyId: body.policy_id }),
+      ...(body.guards !== undefined && { guards: body.guards }),
     }),
   )

@@ -1,7 +1,7 @@
 import type { Queryable } from '../db/db.ts'
 import type { IntegrationInput, IntegrationPatch } from './bodies.ts'
 import { configSchema } from './config-schema.ts'
-import { type Integration, operations } from './integration.ts'
+import { operations, type StoredIntegration } from './integration.ts'
 import { configFromWire, configToWire } from './wire.ts'
 
 interface IntegrationRow {
@@ -12,7 +12,7 @@ interface IntegrationRow {
   allowed_operations: string[]
   config: unknown
   policy_id: string | null
-  guards: unknown
+  guards: Record<string, unknown> | null
   revision: number
   created_at: Date
   updated_at: Date
@@ -27,12 +27,8 @@ export interface Page {
   after?: string | undefined
 }
 
-/**
- * A row whose settings no longer parse throws, and one with guards, which this release does not enforce: refused, never
- * guessed at. An unknown operation allows nothing.
- */
-function fromRow(row: IntegrationRow): Integration {
-  if (row.guards !== null) throw new Error(`${row.id} has guards, which this release does not enforce.`)
+/** A row whose settings no longer parse throws: refused, never guessed at. An unknown operation allows nothing. */
+function fromRow(row: IntegrationRow): StoredIntegration {
   return Object.freeze({
     id: row.id,
     tenantId: row.tenant_id,
@@ -42,7 +38,7 @@ function fromRow(row: IntegrationRow): Integration {
     allowedOperations: new Set(operations.filter((operation) => row.allowed_operations.includes(operation))),
     config: configFromWire(configSchema.parse(row.config)),
     policyId: row.policy_id,
-    guards: null,
+    guards: row.guards,
     revision: row.revision,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -54,11 +50,12 @@ export async function insertIntegration(
   db: Queryable,
   row: { tenantId: string; id: string; now: Date },
   input: IntegrationInput,
-): Promise<Integration> {
+): Promise<StoredIntegration> {
   const { rows } = await db.query<IntegrationRow>(
     `insert into integrations
-       (tenant_id, id, name, system_type, credential_id, allowed_operations, config, revision, created_at, updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) returning ${COLUMNS}`,
+       (tenant_id, id, name, system_type, credential_id, allowed_operations, config, policy_id, guards, revision,
+        created_at, updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10) returning ${COLUMNS}`,
     [
       row.tenantId,
       row.id,
@@ -67,6 +64,8 @@ export async function insertIntegration(
       input.credentialId,
       [...input.allowedOperations],
       JSON.stringify(configToWire(input.config)),
+      input.policyId,
+      input.guards && JSON.stringify(input.guards),
       row.now,
     ],
   )
@@ -74,7 +73,11 @@ export async function insertIntegration(
 }
 
 /** Finds one of this tenant's; somebody else's is not there. */
-export async function selectIntegration(db: Queryable, tenantId: string, id: string): Promise<Integration | undefined> {
+export async function selectIntegration(
+  db: Queryable,
+  tenantId: string,
+  id: string,
+): Promise<StoredIntegration | undefined> {
   const { rows } = await db.query<IntegrationRow>(
     `select ${COLUMNS} from integrations where tenant_id = $1 and id = $2`,
     [tenantId, id],
@@ -83,7 +86,7 @@ export async function selectIntegration(db: Queryable, tenantId: string, id: str
 }
 
 /** Lists in the order of creation. */
-export async function selectIntegrations(db: Queryable, tenantId: string, page: Page): Promise<Integration[]> {
+export async function selectIntegrations(db: Queryable, tenantId: string, page: Page): Promise<StoredIntegration[]> {
   const { rows } = await db.query<IntegrationRow>(
     `select ${COLUMNS} from integrations where tenant_id = $1 and id > $2 order by id limit $3`,
     [tenantId, page.after ?? '', page.limit],
@@ -96,11 +99,12 @@ export async function updateIntegration(
   db: Queryable,
   at: { tenantId: string; id: string; revision: number; now: Date },
   patch: IntegrationPatch,
-): Promise<Integration | undefined> {
+): Promise<StoredIntegration | undefined> {
   const { rows } = await db.query<IntegrationRow>(
     `update integrations set
        name = coalesce($5, name), credential_id = coalesce($6, credential_id),
        allowed_operations = coalesce($7, allowed_operations), config = coalesce($8, config),
+       policy_id = case when $9 then $10 else policy_id end, guards = case when $11 then $12 else guards end,
        revision = revision + 1, updated_at = $4
      where tenant_id = $1 and id = $2 and revision = $3 returning ${COLUMNS}`,
     [
@@ -112,6 +116,10 @@ export async function updateIntegration(
       patch.credentialId ?? null,
       patch.allowedOperations ? [...patch.allowedOperations] : null,
       patch.config ? JSON.stringify(configToWire(patch.config)) : null,
+      patch.policyId !== undefined,
+      patch.policyId ?? null,
+      patch.guards !== undefined,
+      patch.guards ? JSON.stringify(patch.guards) : null,
     ],
   )
   return rows[0] && fromRow(rows[0])
@@ -121,7 +129,7 @@ export async function updateIntegration(
 export async function deleteIntegration(
   db: Queryable,
   at: { tenantId: string; id: string; revision: number },
-): Promise<Integration | undefined> {
+): Promise<StoredIntegration | undefined> {
   const { rows } = await db.query<IntegrationRow>(
     `delete from integrations where tenant_id = $1 and id = $2 and revision = $3 returning ${COLUMNS}`,
     [at.tenantId, at.id, at.revision],
@@ -134,6 +142,15 @@ export async function selectUsers(db: Queryable, tenantId: string, credentialId:
   const { rows } = await db.query<{ id: string }>(
     'select id from integrations where tenant_id = $1 and credential_id = $2 order by id limit 100',
     [tenantId, credentialId],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Ids of the integrations that name a policy, at most 100. */
+export async function selectUsersOfPolicy(db: Queryable, tenantId: string, policyId: string): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    'select id from integrations where tenant_id = $1 and policy_id = $2 order by id limit 100',
+    [tenantId, policyId],
   )
   return rows.map((row) => row.id)
 }

@@ -6,8 +6,11 @@ import { isId, newId } from '../core/ids.ts'
 import { createCache } from '../db/cache.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Db, Queryable } from '../db/db.ts'
+import { parseGuards } from '../guards/parse-guards.ts'
+import { parseIfMatch } from '../policies/if-match.ts'
 import type { IntegrationInput, IntegrationPatch } from './bodies.ts'
-import type { Integration } from './integration.ts'
+import type { Integration, StoredIntegration } from './integration.ts'
+import { changeEvent, type Fact } from './integration-event.ts'
 import {
   deleteIntegration,
   insertIntegration,
@@ -15,24 +18,27 @@ import {
   selectIntegration,
   selectIntegrations,
   selectUsers,
+  selectUsersOfPolicy,
   updateIntegration,
 } from './integration-store.ts'
 
 export interface Integrations {
-  /** @throws {AppError} `integration.invalid` when the credential is not there or is of another type */
-  create(caller: Caller, input: IntegrationInput): Promise<Integration>
+  /** @throws {AppError} `integration.invalid` when the policy or the credential is not there, or that is of another type */
+  create(caller: Caller, input: IntegrationInput): Promise<StoredIntegration>
   /** In the order of creation; `nextAfter` is there while more follow. */
-  list(tenantId: string, page?: Page): Promise<{ items: Integration[]; nextAfter: string | null }>
+  list(tenantId: string, page?: Page): Promise<{ items: StoredIntegration[]; nextAfter: string | null }>
   /** Asks the database. @throws {AppError} `object.not_found`, also for another tenant's */
-  get(tenantId: string, id: string): Promise<Integration>
-  /** As `get`, cached: no SQL on a hit. For the proxy routes. */
+  get(tenantId: string, id: string): Promise<StoredIntegration>
+  /** As `get`, cached and ready for use: no SQL on a hit. For whatever reaches a broker. */
   find(tenantId: string, id: string): Promise<Integration>
   /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found`, `integration.invalid` */
-  update(caller: Caller, id: string, ifMatch: string | undefined, patch: IntegrationPatch): Promise<Integration>
+  update(caller: Caller, id: string, ifMatch: string | undefined, patch: IntegrationPatch): Promise<StoredIntegration>
   /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found` */
   remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void>
   /** Ids of the integrations that use a credential, at most 100, as `tx` sees them. */
   usersOf(tx: Queryable, tenantId: string, credentialId: string): Promise<string[]>
+  /** Ids of those that name a policy, at most 100, as `tx` sees them. */
+  usersOfPolicy(tx: Queryable, tenantId: string, policyId: string): Promise<string[]>
 }
 
 export interface IntegrationsDeps {
@@ -43,9 +49,9 @@ export interface IntegrationsDeps {
   clock: Clock
   /** Finds a credential and keeps it from being deleted until the transaction ends. */
   vault: { hold(tx: Queryable, tenantId: string, id: string): Promise<{ credentialType: string } | undefined> }
+  /** Says whether a policy is there, and keeps it from being deleted until the transaction ends. */
+  policies: { hold(tx: Queryable, tenantId: string, id: string): Promise<boolean> }
 }
-
-type Fact = 'create' | 'update' | 'delete'
 
 /** The vault's type for `{hostname, port, username?, password?, …}`. */
 const MQTT_CREDENTIAL = 'custom_kv'
@@ -56,20 +62,23 @@ function notFound(): AppError {
   return new AppError('object.not_found', 'No such integration.')
 }
 
-/** Takes one strong ETag (RFC 9110 §13.1.1); a list, `*` and a weak one match nothing, because each hides a lost update. */
-function revisionOf(ifMatch: string | undefined): number | undefined {
-  if (ifMatch === undefined) {
-    throw new AppError('precondition.required', 'If-Match: send the ETag of the integration that you read.')
-  }
-  const digits = /^"([1-9][0-9]{0,8})"$/.exec(ifMatch)?.[1]
-  return digits === undefined ? undefined : Number(digits)
+function invalid(member: string, problem: string): AppError {
+  return new AppError('integration.invalid', `${member}: ${problem}.`, { details: { member } })
+}
+
+/** Makes an integration usable. Guards that no longer parse throw: refused, never left out. */
+function readyFor({ guards: given, ...integration }: StoredIntegration): Integration {
+  if (given === null) return Object.freeze({ ...integration, guards: null })
+  const { guards } = parseGuards(given, { source: 'integration' })
+  if (!guards) throw new Error(`The guards of ${integration.id} do not parse any more.`)
+  return Object.freeze({ ...integration, guards })
 }
 
 /**
  * Keeps integrations. Every change is audited before it is committed, so that none is there without its row, and announced
  * in its transaction, so that no replica goes on with the old one.
  */
-export function createIntegrations({ db, feed, audit, clock, vault }: IntegrationsDeps): Integrations {
+export function createIntegrations({ db, feed, audit, clock, vault, policies }: IntegrationsDeps): Integrations {
   const auditedChange = createAuditedChange({ db, audit })
   const keyOf = (tenantId: string, id: string) => `${tenantId}/${id}`
   const cache = createCache<Integration>({
@@ -77,9 +86,10 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
     topic: 'integration',
     max: MAX_CACHED,
     ttlMs: CACHE_TTL_MS,
-    load: (key) => {
+    load: async (key) => {
       const [tenantId = '', id = ''] = key.split('/')
-      return selectIntegration(db, tenantId, id)
+      const stored = await selectIntegration(db, tenantId, id)
+      return stored && readyFor(stored)
     },
   })
 
@@ -90,16 +100,22 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
       : credential.credentialType === MQTT_CREDENTIAL
         ? undefined
         : `must be a ${MQTT_CREDENTIAL} entry`
-    if (problem === undefined) return
-    throw new AppError('integration.invalid', `credential_id: ${problem}.`, { details: { member: 'credential_id' } })
+    if (problem !== undefined) throw invalid('credential_id', problem)
+  }
+
+  /** What a change newly names must be there, and stay until it is committed. */
+  async function holdNamed(tx: Queryable, tenantId: string, named: IntegrationPatch): Promise<void> {
+    if (named.credentialId !== undefined) await holdCredential(tx, tenantId, named.credentialId)
+    if (typeof named.policyId !== 'string') return
+    if (!(await policies.hold(tx, tenantId, named.policyId))) throw invalid('policy_id', 'no such policy')
   }
 
   async function change(
     caller: Caller,
     fact: Fact,
-    apply: (tx: Queryable) => Promise<Integration>,
+    apply: (tx: Queryable) => Promise<StoredIntegration>,
     extra: AuditEvent['detail'] = {},
-  ): Promise<Integration> {
+  ): Promise<StoredIntegration> {
     const changed = await auditedChange(async (tx) => {
       const result = await apply(tx)
       await feed.announce(tx, 'integration', keyOf(result.tenantId, result.id))
@@ -116,7 +132,7 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
     throw new AppError('precondition.failed', 'If-Match: is not the ETag of the integration as it is now.')
   }
 
-  async function get(tenantId: string, id: string): Promise<Integration> {
+  async function get(tenantId: string, id: string): Promise<StoredIntegration> {
     const integration = isId('int', id) ? await selectIntegration(db, tenantId, id) : undefined
     if (!integration) throw notFound()
     return integration
@@ -127,7 +143,7 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
       const nowMs = clock.now()
       const row = { tenantId: caller.tenantId, id: newId('int', nowMs), now: new Date(nowMs) }
       return change(caller, 'create', async (tx) => {
-        await holdCredential(tx, caller.tenantId, input.credentialId)
+        await holdNamed(tx, caller.tenantId, input)
         return insertIntegration(tx, row, input)
       })
     },
@@ -148,42 +164,25 @@ export function createIntegrations({ db, feed, audit, clock, vault }: Integratio
     },
 
     async update(caller, id, ifMatch, patch) {
-      const revision = revisionOf(ifMatch)
+      const revision = parseIfMatch(ifMatch, 'integration')
       if (revision === undefined) return refuse(db, caller.tenantId, id)
       await get(caller.tenantId, id) // what is not there is that, whatever else is wrong with the request
       const at = { tenantId: caller.tenantId, id, revision, now: new Date(clock.now()) }
       const apply = async (tx: Queryable) => {
-        if (patch.credentialId !== undefined) await holdCredential(tx, caller.tenantId, patch.credentialId)
+        await holdNamed(tx, caller.tenantId, patch)
         return (await updateIntegration(tx, at, patch)) ?? refuse(tx, caller.tenantId, id)
       }
       return change(caller, 'update', apply, { changed: Object.keys(patch).join(',') })
     },
 
     async remove(caller, id, ifMatch) {
-      const revision = revisionOf(ifMatch)
+      const revision = parseIfMatch(ifMatch, 'integration')
       if (revision === undefined || !isId('int', id)) return refuse(db, caller.tenantId, id)
       const at = { tenantId: caller.tenantId, id, revision }
       await change(caller, 'delete', async (tx) => (await deleteIntegration(tx, at)) ?? refuse(tx, caller.tenantId, id))
     },
 
     usersOf: selectUsers,
-  }
-}
-
-function changeEvent(caller: Caller, fact: Fact, integration: Integration, extra: AuditEvent['detail']): AuditEvent {
-  return {
-    tenantId: caller.tenantId,
-    action: `integrations.${fact}`,
-    outcome: 'success',
-    actor: caller.actor,
-    object: { kind: 'integration', id: integration.id },
-    requestId: caller.requestId,
-    detail: {
-      name: integration.name,
-      credential_id: integration.credentialId,
-      ...(fact !== 'delete' && { allowed_operations: [...integration.allowedOperations].join(',') }),
-      revision: integration.revision,
-      ...extra,
-    },
+    usersOfPolicy: selectUsersOfPolicy,
   }
 }

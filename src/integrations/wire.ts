@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type ConfigOnWire, configSchema, type IntegrationConfig } from './config-schema.ts'
-import { type Integration, operations } from './integration.ts'
+import { guardsSchema } from './guards-schema.ts'
+import { operations, type StoredIntegration } from './integration.ts'
 
 /** Maps a parsed `config` to the names that the code uses. */
 export function configFromWire(wire: ConfigOnWire): IntegrationConfig {
@@ -61,7 +62,7 @@ export const integrationView = z.strictObject({
   allowed_operations: z.array(z.enum(operations)),
   config: configSchema,
   policy_id: z.string().nullable(),
-  guards: z.null(),
+  guards: guardsSchema.nullable(),
   revision: z.int().min(1),
   created_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
@@ -69,7 +70,7 @@ export const integrationView = z.strictObject({
 export type IntegrationView = z.output<typeof integrationView>
 
 /** Renders an integration for an answer. */
-export function integrationToWire(integration: Integration): IntegrationView {
+export function integrationToWire(integration: StoredIntegration): IntegrationView {
   return {
     id: integration.id,
     name: integration.name,
@@ -78,7 +79,7 @@ export function integrationToWire(integration: Integration): IntegrationView {
     allowed_operations: operations.filter((operation) => integration.allowedOperations.has(operation)),
     config: configToWire(integration.config),
     policy_id: integration.policyId,
-    guards: null,
+    guards: integration.guards,
     revision: integration.revision,
     created_at: integration.createdAt.toISOString(),
     updated_at: integration.updatedAt.toISOString(),

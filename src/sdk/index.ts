@@ -16,6 +16,21 @@ export type {
   IntegrationOperation,
   Posture,
 } from './integrations.ts'
+export type { Policy, PolicyChanges, PolicyInput, PolicyRevision } from './policies.ts'
+export type {
+  AccessAction,
+  AccessDecision,
+  ImportDialect,
+  ImportedPolicy,
+  ImportInput,
+  PolicyDocument,
+  PolicyPreset,
+  PolicyProblem,
+  PolicyVerdict,
+  Simulation,
+  SimulationInput,
+  TraceStep,
+} from './policy-checks.ts'
 export type {
   DryRunResult,
   PublishInput,

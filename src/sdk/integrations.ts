@@ -5,7 +5,7 @@ import { fromWire, toWire } from './wire-names.ts'
 export type IntegrationOperation = 'publish' | 'subscribe'
 
 export interface IntegrationConfig {
-  /** The default topic, and with `topics` the allow list. */
+  /** The default topic, and with `topics` the allow list of an integration without a policy. */
   topic?: string
   /** Topic filters. */
   topics?: string[]
@@ -28,7 +28,10 @@ export interface IntegrationInput {
   /** Default deny: without it, nothing is allowed. */
   allowedOperations: IntegrationOperation[]
   config: IntegrationConfig
-  policyId?: string
+  /** Decides instead of `config.topic` and `config.topics`; `null` takes it away. */
+  policyId?: string | null
+  /** Rate, QoS, retained and inspection guards; members are named as the server names them. `null` takes them away. */
+  guards?: Readonly<Record<string, unknown>> | null
 }
 
 /** How the link to the broker is protected. */
@@ -40,9 +43,8 @@ export interface Posture {
   postQuantum: boolean
 }
 
-export interface Integration extends Omit<IntegrationInput, 'policyId'> {
+export interface Integration extends Required<IntegrationInput> {
   id: string
-  policyId: string | null
   /** Of the last link that the server made; `null` before the first one. */
   posture: Posture | null
   /** Says so where the link is not encrypted. */

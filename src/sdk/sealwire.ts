@@ -8,6 +8,7 @@ import { createConnection } from './connection.ts'
 import { createEncryption } from './encryption.ts'
 import { createIntegrations } from './integrations.ts'
 import { createIssuerKeys } from './issuer-keys.ts'
+import { createPolicies } from './policies.ts'
 import { createProxy } from './proxy.ts'
 import { type Recipient, readerOf } from './recipient.ts'
 import { createRecipients } from './recipients.ts'
@@ -55,6 +56,7 @@ function parseApiKey(apiKey: string): Secret<string> {
 export class Sealwire {
   readonly vault: ReturnType<typeof createVault>
   readonly integrations: ReturnType<typeof createIntegrations>
+  readonly policies: ReturnType<typeof createPolicies>
   readonly proxy: ReturnType<typeof createProxy>
   readonly recipients: ReturnType<typeof createRecipients>
   readonly apiKeys: ReturnType<typeof createApiKeys>
@@ -77,6 +79,7 @@ export class Sealwire {
 
     this.vault = createVault(connection)
     this.integrations = createIntegrations(connection)
+    this.policies = createPolicies(connection)
     this.proxy = createProxy(connection, reader)
     this.recipients = createRecipients(connection, provider)
     this.apiKeys = createApiKeys(connection)

@@ -22,11 +22,14 @@ before(async () => {
       body: { integration_id: plant.integrationId, operation: 'publish', payload: { message: '1' } },
     }),
   )
+  const document = { schema: 'mqtt-policy/1', id: 'theirs', rules: [] }
+  const policy = await succeed(api.call('POST', '/api/v2/policies', { body: { document } }), 201)
   const recipients = await succeed(api.call('GET', '/api/v2/recipients'))
   const rows = await succeed(api.call('GET', '/api/v2/audit/logs'))
   theirs = {
     vault: plant.credentialId,
     integrations: plant.integrationId,
+    policies: policy.id,
     'api-keys': key.id,
     recipients: recipients[0].id,
     audit: rows[0].id,
@@ -37,6 +40,7 @@ after(() => plant.close())
 const random: Record<string, () => string> = {
   vault: () => newUuid(),
   integrations: () => newId('int'),
+  policies: () => newId('pol'),
   'api-keys': () => newId('key'),
   recipients: () => newId('rcp'),
   audit: () => newId('aud'),
@@ -46,6 +50,7 @@ const random: Record<string, () => string> = {
 const bodies: Record<string, unknown> = {
   'vault.rotate': { values: { hostname: 'h', port: 1 } },
   'integrations.update': { name: 'taken' },
+  'policies.update': { name: 'taken' },
   'recipients.confirm': { proof: Buffer.alloc(64).toString('base64') },
 }
 
@@ -70,7 +75,7 @@ for (const operation of withId) {
   const kind = Object.keys(random).find((one) => operation.path.includes(`/${one}/`)) ?? ''
   test(`${operation.id}: an id of another tenant answers byte for byte as a random one, and nothing happens`, async () => {
     const call = (id: string) =>
-      plant.api.call(operation.method.toUpperCase(), operation.path.replace(':id', id), {
+      plant.api.call(operation.method.toUpperCase(), operation.path.replace(':id', id).replace(':revision', '1'), {
         key: stranger,
         headers: { 'if-match': '"1"' },
         ...(bodies[operation.id] === undefined ? {} : { body: bodies[operation.id] }),
@@ -105,11 +110,35 @@ test('integrations.create: a credential of another tenant answers byte for byte 
   assert.deepEqual(comparable(foreign), comparable(missing))
 })
 
+test('policies.simulate: a policy of another tenant answers byte for byte as a random one', async () => {
+  const call = (id: string) =>
+    plant.api.call('POST', '/api/v2/policies/simulate', {
+      key: stranger,
+      body: { policy_id: id, identity: {}, requests: [{ action: 'publish', topic: 'a' }] },
+    })
+  const foreign = await call(theirs['policies'] as string)
+  assert.equal(foreign.status, 404)
+  assert.deepEqual(comparable(foreign), comparable(await call(newId('pol'))))
+})
+
 test('lists show nothing of another tenant', async () => {
-  for (const path of ['/api/v2/vault/entries', '/api/v2/integrations']) {
+  for (const path of ['/api/v2/vault/entries', '/api/v2/integrations', '/api/v2/policies']) {
     assert.deepEqual(await succeed(plant.api.call('GET', path, { key: stranger })), [], path)
     assert.equal((await succeed(plant.api.call('GET', path))).length > 0, true, path)
   }
+})
+
+test('integrations.create: a policy of another tenant answers byte for byte as a random one', async () => {
+  const seal = { credential_type: 'custom_kv', values: { hostname: 'h', port: 1 } }
+  const own = await succeed(plant.api.call('POST', '/api/v2/vault/seal', { key: stranger, body: seal }), 201)
+  const call = (id: string) =>
+    plant.api.call('POST', '/api/v2/integrations', {
+      key: stranger,
+      body: { name: 'x', system_type: 'mqtt', credential_id: own.id, policy_id: id },
+    })
+  const foreign = await call(theirs['policies'] as string)
+  assert.equal(foreign.status, 422)
+  assert.deepEqual(comparable(foreign), comparable(await call(newId('pol'))))
 })
 
 test('the list of recipients holds those of the own tenant only', async () => {

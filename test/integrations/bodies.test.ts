@@ -42,7 +42,24 @@ test('a whole body becomes the names of the code', () => {
       keepaliveS: 30,
       limits: { maxTopicBytes: 1024, maxPayloadBytes: 262_144, maxInFlight: 256 },
     },
+    policyId: null,
+    guards: null,
   })
+})
+
+test('guards keep their members and their order; every problem in them is told with its path', () => {
+  const guards = { retained: { enabled: true }, qos: { 'max-qos': 1, enabled: true } }
+  for (const schema of [createIntegrationBody, patchIntegrationBody]) {
+    const whole = schema === createIntegrationBody ? body : {}
+    const parsed = schema.parse({ ...whole, guards })
+    assert.equal(JSON.stringify(parsed.guards), JSON.stringify(guards))
+    const bad = { qos: { 'max-qos': 3 }, inspection: { 'max-payload-size': -1 }, 'rate-limits': {} }
+    assert.deepEqual(problems(schema, { ...whole, guards: bad }).sort(), [
+      'guards.inspection.max-payload-size',
+      'guards.qos.max-qos',
+      'guards.rate-limits',
+    ])
+  }
 })
 
 const granted: [string, object, string[]][] = [
@@ -88,8 +105,11 @@ const wrong: [string, object, string][] = [
   ['another system', { system_type: 'kafka' }, 'system_type'],
   ['a credential that is no UUID', { credential_id: 'vault-1' }, 'credential_id'],
   ['a credential in capitals', { credential_id: body.credential_id.toUpperCase() }, 'credential_id'],
-  ['a policy', { policy_id: 'pol_01' }, 'policy_id'],
-  ['guards', { guards: {} }, 'guards'],
+  ['no id of a policy', { policy_id: 'pol_01' }, 'policy_id'],
+  ['an id of another kind', { policy_id: 'int_01kat4hvr07rf9mm9f7nrvz4gg' }, 'policy_id'],
+  ['guards that are a list', { guards: [] }, 'guards'],
+  ['guards that are a text', { guards: 'qos' }, 'guards'],
+  ['guards of 65,537 bytes', { guards: { x: 'y'.repeat(65_529) } }, 'guards'],
   ['an unknown member', { hostname: 'broker.example' }, ''],
   ['a config that is null', { config: null }, 'config'],
 ]
@@ -211,6 +231,6 @@ test('a change names at least one member; what it does not name is not in it', (
   assert.deepEqual(problems(patchIntegrationBody, { name: 'b', system_type: 'mqtt' }), [''])
   assert.deepEqual(patchIntegrationBody.parse({ name: 'b' }), { name: 'b' })
   assert.deepEqual(patchIntegrationBody.parse({ allowed_operations: null }), { allowedOperations: new Set() })
-  assert.deepEqual(patchIntegrationBody.parse({ policy_id: null }), {})
+  assert.deepEqual(patchIntegrationBody.parse({ policy_id: null, guards: null }), { policyId: null, guards: null })
   assert.deepEqual(problems(patchIntegrationBody, { policy_id: 'pol_01' }), ['policy_id'])
 })

@@ -37,7 +37,11 @@ describe('a credential that is deleted while an integration comes to use it', ()
       },
     }
     const deps = { ...deployment, audit }
-    const integrations = createIntegrations({ ...deps, vault: { hold: (...at) => vault.hold(...at) } })
+    const integrations = createIntegrations({
+      ...deps,
+      vault: { hold: (...at) => vault.hold(...at) },
+      policies: { hold: async () => false },
+    })
     const vault = createVault({ ...deps, usersOf: integrations.usersOf })
     return { integrations, vault, ended: () => begun }
   }

@@ -6,7 +6,7 @@ import { newId, newUuid } from '#src/core/ids.ts'
 import { type ChangeFeed, createChangeFeed } from '#src/db/change-feed.ts'
 import type { Db, Queryable } from '#src/db/db.ts'
 import { createIntegrationBody, patchIntegrationBody } from '#src/integrations/bodies.ts'
-import { etagOf, type Integration } from '#src/integrations/integration.ts'
+import { etagOf, type StoredIntegration } from '#src/integrations/integration.ts'
 import { createIntegrations } from '#src/integrations/integrations.ts'
 import { integrationToWire, integrationView } from '#src/integrations/wire.ts'
 import { testDatabase } from '#test/support/database.ts'
@@ -25,6 +25,8 @@ describe('integrations', () => {
 
   const CREDENTIAL = newUuid()
   const OTHER_TYPE = newUuid()
+  const POLICY = newId('pol')
+  const GUARDS = { retained: { 'max-size': 10, enabled: true }, qos: { enabled: true, 'max-qos': 1 } }
   const START = Date.parse('2026-11-03T12:00:00Z')
 
   /** Counts statements, so that a test can say that there were none. */
@@ -82,7 +84,10 @@ describe('integrations', () => {
     }
     const db = counting(database.db)
     const caller: Caller = { tenantId: await newTenant(), actor: { id: 'key_test' }, requestId: newId('req') }
-    const integrations = createIntegrations({ db, feed: heeded, audit, clock, vault })
+    const policies = {
+      hold: async (_tx: Queryable, _tenantId: string, id: string) => id === POLICY,
+    }
+    const integrations = createIntegrations({ db, feed: heeded, audit, clock, vault, policies })
     return { clock, audit, events, db, caller, integrations }
   }
 
@@ -125,7 +130,14 @@ describe('integrations', () => {
         action: 'integrations.create',
         outcome: 'success',
         object: { kind: 'integration', id: created.id },
-        detail: { name: 'line 4', credential_id: CREDENTIAL, allowed_operations: 'publish', revision: 1 },
+        detail: {
+          name: 'line 4',
+          credential_id: CREDENTIAL,
+          allowed_operations: 'publish',
+          policy_id: null,
+          guards: null,
+          revision: 1,
+        },
       },
     ])
   })
@@ -145,19 +157,67 @@ describe('integrations', () => {
     assert.deepEqual([...(await integrations.get(caller.tenantId, id)).allowedOperations], ['subscribe'])
   })
 
-  test('guards in the database, which this release does not enforce, refuse everything; without them it works', async () => {
+  test('guards in the database that this release does not understand refuse all use; others are ready for it', async () => {
     const { caller, integrations } = await parts()
     const { id } = await integrations.create(caller, inputOf())
     const set = (guards: string | null) =>
       database.db.query('update integrations set guards = $2 where id = $1', [id, guards])
-    for (const guards of ['{}', '[]', '{"max-qos":1}']) {
+    for (const guards of ['[]', '{"max-qos":1}', '{"qos":{"max-qos":3}}', '"qos"']) {
       await set(guards)
-      for (const ask of [integrations.get, integrations.find])
-        await assert.rejects(ask(caller.tenantId, id), /has guards/)
-      await assert.rejects(integrations.list(caller.tenantId), /has guards/)
+      await assert.rejects(integrations.find(caller.tenantId, id), /guards .* do not parse/, guards)
+      assert.deepEqual((await integrations.get(caller.tenantId, id)).guards, JSON.parse(guards))
     }
-    await set(null)
-    assert.equal((await integrations.find(caller.tenantId, id)).id, id)
+    await set(JSON.stringify(GUARDS))
+    assert.equal((await integrations.find(caller.tenantId, id)).guards?.qos.maxQos, 1)
+  })
+
+  test('policy and guards are kept as they were given, replaced by a change, and taken away with null', async () => {
+    const { caller, integrations, events } = await parts()
+    const created = await integrations.create(caller, inputOf({ policy_id: POLICY, guards: GUARDS }))
+    assert.equal(created.policyId, POLICY)
+    assert.equal(JSON.stringify(created.guards), JSON.stringify(GUARDS), 'in the order of the caller')
+    assert.deepEqual([events[0]?.detail?.policy_id, events[0]?.detail?.guards], [POLICY, 'retained,qos'])
+    const used = await integrations.find(caller.tenantId, created.id)
+    assert.equal(used.policyId, POLICY)
+    assert.deepEqual([used.guards?.qos.enabled, used.guards?.retained.maxSize], [true, 10])
+
+    const renamed = await integrations.update(caller, created.id, '"1"', patchOf({ name: 'b' }))
+    assert.deepEqual([renamed.policyId, renamed.guards], [POLICY, GUARDS], 'what a change does not name stays')
+    const replaced = await integrations.update(caller, created.id, '"2"', patchOf({ guards: { qos: {} } }))
+    assert.deepEqual([replaced.policyId, replaced.guards], [POLICY, { qos: {} }])
+    const bare = await integrations.update(caller, created.id, '"3"', patchOf({ policy_id: null, guards: null }))
+    assert.deepEqual([bare.policyId, bare.guards], [null, null])
+    const { policyId, guards } = await integrations.find(caller.tenantId, created.id)
+    assert.deepEqual([policyId, guards], [null, null])
+  })
+
+  test('the policy must be there, at creation and at change', async () => {
+    const { caller, integrations, events } = await parts()
+    const created = await integrations.create(caller, inputOf())
+    const policy_id = newId('pol')
+    for (const work of [
+      integrations.create(caller, inputOf({ policy_id })),
+      integrations.update(caller, created.id, '"1"', patchOf({ policy_id })),
+    ]) {
+      const err = await errorOf(work, 'integration.invalid')
+      assert.match(err.message, /^policy_id: /)
+      assert.deepEqual(err.details, { member: 'policy_id' })
+    }
+    assert.equal(events.length, 1)
+    assert.equal(
+      (await integrations.update(caller, created.id, '"1"', patchOf({ policy_id: POLICY }))).policyId,
+      POLICY,
+    )
+  })
+
+  test('usersOfPolicy names the integrations of a policy, and no others', async () => {
+    const { caller, integrations } = await parts()
+    const { id } = await integrations.create(caller, inputOf({ policy_id: POLICY }))
+    await integrations.create(caller, inputOf())
+    assert.deepEqual(await integrations.usersOfPolicy(database.db, caller.tenantId, POLICY), [id])
+    assert.deepEqual(await integrations.usersOfPolicy(database.db, newId('ten'), POLICY), [])
+    await integrations.update(caller, id, '"1"', patchOf({ policy_id: null }))
+    assert.deepEqual(await integrations.usersOfPolicy(database.db, caller.tenantId, POLICY), [])
   })
 
   test('the credential must be there and hold broker settings, at creation and at change', async () => {
@@ -308,7 +368,7 @@ describe('integrations', () => {
       clock.nowMs += 1
       ids.push((await integrations.create(caller, inputOf({ name: `n${i}` }))).id)
     }
-    const seen: Integration[] = []
+    const seen: StoredIntegration[] = []
     let after: string | null | undefined
     let pages = 0
     while (after !== null) {

@@ -72,7 +72,7 @@ export const integrationsTest = defineOperation({
     'kms.unavailable',
   ],
   async handle({ integrations, testConnection }, { caller, params, deadlineMs }) {
-    const integration = await integrations.get(caller.tenantId, params.id)
+    const integration = await integrations.find(caller.tenantId, params.id)
     const { latency, posture: link, ...result } = await testConnection({ caller, integration, deadlineMs })
     const latencyMs = Math.round(latency.dial_ms + latency.connack_ms)
     return {

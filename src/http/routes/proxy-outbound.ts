@@ -91,9 +91,16 @@ const dryRun = z
     allowed: z.boolean(),
     operation: z.enum(['publish', 'subscribe']),
     topic: z.string(),
-    trace: z.array(z.string()),
+    qos,
+    retain: z.boolean(),
+    reason: z.string().meta({ description: 'Why policy or allow list say what they say' }),
+    rule: z.string().nullable().meta({ description: 'Id of the rule that decided' }),
+    policy_id: z.string().nullable().meta({ description: 'null: config.topic and config.topics decided' }),
+    policy_revision: z.int().nullable(),
+    guard: z.string().nullable().meta({ description: 'What a guard would refuse or record' }),
+    trace: z.array(z.string()).meta({ description: 'What became of every rule, a line each' }),
   })
-  .meta({ id: 'DryRun' })
+  .meta({ id: 'DryRun', description: 'QoS and retain are those that would be forwarded' })
 
 /** Milliseconds beyond its waiting time that a collect gets for connecting and answering. */
 const COLLECT_GRACE_MS = 5000
@@ -142,6 +149,7 @@ export const proxyOutbound = defineOperation({
     'object.not_found',
     'operation.not_allowed',
     'policy.denied',
+    'guard.refused',
     'destination.not_allowed',
     'credential.expired',
     'integration.invalid',
@@ -155,7 +163,7 @@ export const proxyOutbound = defineOperation({
     'outcome.unknown',
   ],
   async handle({ integrations, publish, collect }, request) {
-    const { body, caller, principal, admit } = request
+    const { body, caller, identity, principal, admit } = request
     const scope = operationWord[body.operation]
     if (!principal.scopes.has(scope))
       throw new AppError('auth.forbidden', `This API key lacks the scope ${scope}.`, { details: { scope } })
@@ -167,6 +175,7 @@ export const proxyOutbound = defineOperation({
       const { message, encoding, topic, qos: wanted, retain } = body.payload
       const command = {
         caller,
+        identity,
         integration,
         messageId: request.messageId,
         payload: encodePayload(message, encoding ?? 'utf8'),
@@ -186,6 +195,7 @@ export const proxyOutbound = defineOperation({
     const deadlineMs = given ? request.deadlineMs : request.startedMs + waitMs + COLLECT_GRACE_MS
     const data = await collect({
       caller,
+      identity,
       integration,
       topic,
       qos: wanted,
