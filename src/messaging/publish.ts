@@ -4,18 +4,22 @@ import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import type { Integration } from '../integrations/integration.ts'
 import { rejected } from '../outbound/dial-errors.ts'
-import { topicMatches } from '../policy/topic-matches.ts'
+import type { Identity } from '../policy/identity.ts'
 import { validateTopicName } from '../policy/topic-name.ts'
-import { allowListOf, assertAllowed, assertOperationAllowed, type DryRun, decideByAllowList } from './allow-list.ts'
+import type { AccessOf, Ruling } from './access.ts'
 import { clip, failureDetail, recordBy } from './audited.ts'
 import type { OutgoingMessage } from './broker.ts'
 import type { Qos } from './broker-limits.ts'
+import { type GuardsOf, guardPublish } from './message-guards.ts'
+import { assertOperationAllowed, type DryRun, deniedByPolicy, dryRunOf } from './permission.ts'
 import type { Pool } from './pool.ts'
 import { reasonCodes, reasonName } from './reason-codes.ts'
 import type { PublishOutcome } from './write-message.ts'
 
 export interface PublishCommand {
   readonly caller: Caller
+  /** Who asks, as policies see it. */
+  readonly identity: Identity
   readonly integration: Integration
   readonly messageId: string
   /** Default: `config.topic`. */
@@ -31,7 +35,7 @@ export interface PublishCommand {
   readonly dryRun?: boolean | undefined
 }
 
-/** The answer as it goes to the caller. */
+/** The answer as it goes to the caller, with QoS and retain as they were forwarded. */
 export interface PublishResult {
   outcome: 'acknowledged' | 'sent'
   no_subscribers?: true
@@ -47,6 +51,8 @@ export interface PublishResult {
 
 export interface PublishDeps {
   readonly pool: Pick<Pool, 'publish'>
+  readonly accessOf: AccessOf
+  readonly guardsOf: GuardsOf
   readonly audit: Audit
   readonly clock: Clock
 }
@@ -108,28 +114,65 @@ function resultOf(
   }
 }
 
+/** What was asked for, and where policy or guards changed it, what is forwarded. */
+function saidOf({ topic, qos, retain, payload }: OutgoingMessage, forwarded: { qos: Qos; retain: boolean }) {
+  return {
+    topic: clip(topic),
+    qos,
+    retain,
+    payload_bytes: payload.length,
+    ...(forwarded.qos !== qos && { forwarded_qos: forwarded.qos }),
+    ...(forwarded.retain !== retain && { forwarded_retain: forwarded.retain }),
+  }
+}
+
 /**
- * Publishes one message. The order of the checks is the contract: allowed operation, topic, payload, allow list,
- * admission, intent on record, connection, PUBLISH, outcome on record.
+ * Publishes one message. The order of the checks is the contract: allowed operation, topic, payload, policy or allow list,
+ * guards, admission, intent on record, connection, PUBLISH, outcome on record.
  *
- * Fails with `operation.not_allowed`, `request.invalid`, `request.too_large`, `policy.denied` and what `admit` throws
- * before anything is recorded; with `audit.unavailable` and everything that `Pool.publish` throws when nothing was sent;
- * with `broker.rejected` when the broker refused the message; with `outcome.unknown` when it may have been delivered,
- * also when it was and the outcome row could not be committed.
+ * Fails with `operation.not_allowed`, `request.invalid`, `request.too_large`, `policy.denied`, `guard.refused` and what
+ * `admit` throws before an intent is recorded, and with `database.unavailable` when the policy cannot be known; with
+ * `audit.unavailable` and everything that `Pool.publish` throws when nothing was sent; with `broker.rejected` when the broker
+ * refused the message; with `outcome.unknown` when it may have been delivered, also when it was and the outcome row could not
+ * be committed.
  */
-export function createPublish({ pool, audit, clock }: PublishDeps): Publish {
-  return async function publish(command) {
+export function createPublish({ pool, accessOf, guardsOf, audit, clock }: PublishDeps): Publish {
+  /** Records a refusal by policy; every one is, and none is answered before. */
+  async function refuse(command: PublishCommand, said: ReturnType<typeof saidOf>, ruling: Ruling): Promise<never> {
     const { caller, integration, messageId, deadlineMs } = command
+    if (ruling.policy) {
+      await recordBy({ audit, clock }, deadlineMs, {
+        ...caller,
+        messageId,
+        object: { kind: 'integration', id: integration.id },
+        action: 'proxy.publish.denied',
+        outcome: 'denied',
+        detail: { ...said, ...ruling.record },
+      })
+    }
+    throw deniedByPolicy(ruling)
+  }
+
+  return async function publish(command) {
+    const { caller, identity, integration, messageId, deadlineMs, dryRun = false } = command
     assertOperationAllowed(integration, 'publish')
-    const message = messageOf(command)
-    const { topic, qos, retain, payload } = message
-    const decision = decideByAllowList(allowListOf(integration), topic, topicMatches)
-    if (!command.dryRun) assertAllowed(decision)
+    const asked = messageOf(command)
+    const access = await accessOf(integration, identity)
+    const ruling = access.publish(asked.topic, asked.qos, asked.retain)
+    if (!ruling.allowed && !dryRun) await refuse(command, saidOf(asked, asked), ruling)
+    const allowed = { ...asked, qos: ruling.qos, retain: ruling.retain }
+    const guarded = ruling.allowed ? guardPublish(guardsOf(integration), allowed, identity, { dryRun }) : null
+    const message = guarded ? { ...allowed, qos: guarded.qos, retain: guarded.retain } : allowed
+    const base = { ...caller, messageId, object: { kind: 'integration', id: integration.id } }
+    const said = { ...saidOf(asked, message), ...ruling.record, ...guarded?.record }
+    if (guarded?.refusal && !dryRun) {
+      const row: AuditEvent = { ...base, action: 'proxy.publish.denied', outcome: 'denied', detail: said }
+      await recordBy({ audit, clock }, deadlineMs, row)
+      throw guarded.refusal
+    }
     command.admit()
 
     const startedMs = clock.monotonic()
-    const base = { ...caller, messageId, object: { kind: 'integration', id: integration.id } }
-    const said = { topic: clip(topic), qos, retain, payload_bytes: payload.length }
     const intended = { ...said, deadline_ms: Math.max(0, Math.round(deadlineMs - startedMs)) }
     const intent: AuditEvent = { ...base, action: 'proxy.publish.intent', outcome: 'success', detail: intended }
     const conclusion = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']): AuditEvent => ({
@@ -137,18 +180,19 @@ export function createPublish({ pool, audit, clock }: PublishDeps): Publish {
       action: 'proxy.publish.outcome',
       outcome,
       detail: {
-        ...said,
+        ...saidOf(asked, message),
         ...detail,
         duration_ms: Math.round(clock.monotonic() - startedMs),
       },
     })
     const record = (...events: AuditEvent[]) => recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, ...events)
 
-    if (command.dryRun) {
+    if (dryRun) {
+      const guard = guarded?.words ? { refuses: guarded.refusal !== null, words: guarded.words } : null
+      const result = dryRunOf('publish', asked.topic, { ...ruling, qos: message.qos, retain: message.retain }, guard)
       const dryIntent = { ...intent, detail: { ...intended, dry_run: true } }
-      await record(dryIntent, conclusion(decision.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
-      const { allowed, trace } = decision
-      return { dry_run: true, allowed, operation: 'publish', topic, trace: [...trace] }
+      await record(dryIntent, conclusion(result.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
+      return result
     }
 
     await recordBy({ audit, clock }, deadlineMs, intent)

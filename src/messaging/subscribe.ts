@@ -3,19 +3,24 @@ import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import type { Integration } from '../integrations/integration.ts'
 import { rejected, unreachable } from '../outbound/dial-errors.ts'
-import { filterCovers } from '../policy/filter-sets.ts'
+import type { Identity } from '../policy/identity.ts'
 import { parseSubscriptionFilter, validateTopicFilter } from '../policy/topic-filter.ts'
 import { topicMatches } from '../policy/topic-matches.ts'
-import { allowListOf, assertAllowed, assertOperationAllowed, type DryRun, decideByAllowList } from './allow-list.ts'
+import type { Access, AccessOf, Ruling } from './access.ts'
 import { clip, failureDetail, recordBy } from './audited.ts'
 import type { Qos } from './broker-limits.ts'
 import { EXPIRED, withDeadline } from './deadline.ts'
+import { createDeliveryCheck } from './delivery-check.ts'
 import { createGathering, type ReceivedMessage } from './gathering.ts'
+import { type GuardsOf, guardSubscribe } from './message-guards.ts'
+import { assertOperationAllowed, type DryRun, deniedByPolicy, dryRunOf } from './permission.ts'
 import type { CollectLease, Pool } from './pool.ts'
 import { reasonName } from './reason-codes.ts'
 
 export interface CollectCommand {
   readonly caller: Caller
+  /** Who asks, as policies see it. */
+  readonly identity: Identity
   readonly integration: Integration
   /** A topic filter; default: `config.topic`. */
   readonly topic?: string | undefined
@@ -43,6 +48,8 @@ export interface CollectResult {
 
 export interface CollectDeps {
   readonly pool: Pick<Pool, 'collector'>
+  readonly accessOf: AccessOf
+  readonly guardsOf: GuardsOf
   readonly audit: Audit
   readonly clock: Clock
 }
@@ -70,22 +77,23 @@ function filterOf({ integration, topic }: CollectCommand): string {
 
 /**
  * Collects messages: subscribes, gathers until enough came or the time is over, unsubscribes. The order of the checks
- * is that of publish; every message is checked against the allow list again.
+ * is that of publish; every message is checked against policy or allow list again, as they are when it comes.
  *
- * Fails with `operation.not_allowed`, `request.invalid`, `policy.denied` and what `admit` throws before anything is
- * recorded; then with `audit.unavailable`, everything that `Pool.collector` throws, and `broker.rejected` for a refused
- * subscription. A connection that ends after messages came answers these as truncated.
+ * Fails with `operation.not_allowed`, `request.invalid`, `policy.denied` and what `admit` throws before an intent is
+ * recorded, and with `database.unavailable` when the policy cannot be known; then with `audit.unavailable`, everything that
+ * `Pool.collector` throws, and `broker.rejected` for a refused subscription. A connection that ends after messages came
+ * answers these as truncated.
  */
-export function createCollect({ pool, audit, clock }: CollectDeps): Collect {
-  async function gather(command: CollectCommand, filter: string, qos: Qos, lease: CollectLease) {
+export function createCollect({ pool, accessOf, guardsOf, audit, clock }: CollectDeps): Collect {
+  async function gather(command: CollectCommand, access: Access, filter: string, qos: Qos, lease: CollectLease) {
     const { maxMessages = DEFAULT_MESSAGES, maxBytes = DEFAULT_BYTES, waitMs = DEFAULT_WAIT_MS, deadlineMs } = command
     const { client } = lease
-    const allowed = allowListOf(command.integration)
     const { filter: inner } = parseSubscriptionFilter(filter)
     const gathering = createGathering({ maxMessages, maxBytes }, () => clock.now())
+    const deliveries = createDeliveryCheck(access, () => accessOf(command.integration, command.identity), filter, qos)
     const stop = client.onMessage((message) => {
       if (!topicMatches(inner, message.topic)) return // another collect's
-      if (allowed.some((pattern) => topicMatches(pattern, message.topic))) gathering.add(message)
+      if (deliveries.allow(message.topic)) gathering.add(message)
     })
     try {
       const code = await withDeadline(client.subscribe(filter, qos), deadlineMs, clock)
@@ -99,8 +107,9 @@ export function createCollect({ pool, audit, clock }: CollectDeps): Collect {
         if (gathering.messages.length === 0) throw unreachable(new Error('the connection ended'))
         gathering.cut()
       }
-      return { gathering, granted: code as Qos }
+      return { gathering, granted: code as Qos, refused: deliveries.refused }
     } finally {
+      deliveries.stop()
       stop()
     }
   }
@@ -118,28 +127,58 @@ export function createCollect({ pool, audit, clock }: CollectDeps): Collect {
     }
   }
 
-  async function collectFrom(command: CollectCommand, filter: string, qos: Qos) {
+  async function collectFrom(command: CollectCommand, access: Access, filter: string, qos: Qos) {
     const lease = await pool.collector(command.integration, filter, command.deadlineMs)
     try {
-      return await gather(command, filter, qos, lease)
+      return await gather(command, access, filter, qos, lease)
     } finally {
       void giveBack(lease, filter)
     }
   }
 
+  /** Records a refusal by policy; every one is, and none is answered before. */
+  async function refuse(
+    { caller, integration, deadlineMs }: CollectCommand,
+    filter: string,
+    qos: Qos,
+    ruling: Ruling,
+  ): Promise<never> {
+    if (ruling.policy) {
+      await recordBy({ audit, clock }, deadlineMs, {
+        ...caller,
+        object: { kind: 'integration', id: integration.id },
+        action: 'proxy.subscribe.denied',
+        outcome: 'denied',
+        detail: { topic: clip(filter), qos, ...ruling.record },
+      })
+    }
+    throw deniedByPolicy(ruling)
+  }
+
   return async function collect(command) {
-    const { caller, integration, deadlineMs, maxMessages = DEFAULT_MESSAGES, waitMs = DEFAULT_WAIT_MS } = command
+    const {
+      caller,
+      identity,
+      integration,
+      deadlineMs,
+      maxMessages = DEFAULT_MESSAGES,
+      waitMs = DEFAULT_WAIT_MS,
+    } = command
+    const { dryRun = false } = command
     assertOperationAllowed(integration, 'subscribe')
     const filter = filterOf(command)
-    const qos = command.qos ?? integration.config.qos
-    const decision = decideByAllowList(allowListOf(integration), filter, filterCovers)
-    if (!command.dryRun) assertAllowed(decision)
+    const asked = command.qos ?? integration.config.qos
+    const access = await accessOf(integration, identity)
+    const ruling = access.subscribe(filter, asked)
+    if (!ruling.allowed && !dryRun) await refuse(command, filter, asked, ruling)
+    const qos = guardSubscribe(guardsOf(integration), filter, ruling.qos)
     command.admit()
     const startedMs = clock.monotonic()
     const base = { ...caller, object: { kind: 'integration', id: integration.id } }
+    const said = { topic: clip(filter), qos: asked, ...(qos !== asked && { forwarded_qos: qos }), ...ruling.record }
     const leftMs = Math.max(0, Math.round(deadlineMs - startedMs))
-    const said = { topic: clip(filter), qos, max_messages: maxMessages, wait_ms: waitMs, deadline_ms: leftMs }
-    const intent: AuditEvent = { ...base, action: 'proxy.subscribe.intent', outcome: 'success', detail: said }
+    const intended = { ...said, max_messages: maxMessages, wait_ms: waitMs, deadline_ms: leftMs }
+    const intent: AuditEvent = { ...base, action: 'proxy.subscribe.intent', outcome: 'success', detail: intended }
     const conclusion = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']): AuditEvent => {
       const durationMs = Math.round(clock.monotonic() - startedMs)
       const full = { topic: said.topic, ...detail, duration_ms: durationMs }
@@ -147,23 +186,31 @@ export function createCollect({ pool, audit, clock }: CollectDeps): Collect {
     }
     const record = (...events: AuditEvent[]) => recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, ...events)
 
-    if (command.dryRun) {
-      await record(intent, conclusion(decision.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
-      const { allowed, trace } = decision
-      return { dry_run: true, allowed, operation: 'subscribe', topic: filter, trace: [...trace] }
+    if (dryRun) {
+      const result = dryRunOf('subscribe', filter, { ...ruling, qos }, null)
+      await record(intent, conclusion(result.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
+      return result
     }
 
     await recordBy({ audit, clock }, deadlineMs, intent)
     let collected: Awaited<ReturnType<typeof collectFrom>>
     try {
-      collected = await collectFrom(command, filter, qos)
+      collected = await collectFrom(command, access, filter, qos)
     } catch (err) {
       await record(conclusion('failure', failureDetail(err)))
       throw err
     }
-    const { gathering, granted } = collected
+    const { gathering, granted, refused } = collected
     const { messages, bytes, truncated } = gathering
-    await record(conclusion('success', { granted_qos: granted, messages: messages.length, bytes, truncated }))
+    const policy = ruling.policy && { policy_id: ruling.policy.id, policy_revision: ruling.policy.revision }
+    const denials = refused().map(({ topic, rule, reason, count }): AuditEvent => {
+      const detail = { ...policy, topic: clip(topic), rule, policy_reason: reason, refused: count }
+      return { ...base, action: 'proxy.delivery', outcome: 'denied', detail }
+    })
+    await record(
+      ...denials,
+      conclusion('success', { granted_qos: granted, messages: messages.length, bytes, truncated }),
+    )
     return { granted_qos: granted, messages, truncated }
   }
 }

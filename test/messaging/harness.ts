@@ -4,14 +4,22 @@ import { type Bytes, utf8 } from '#src/core/bytes.ts'
 import { systemClock } from '#src/core/clock.ts'
 import { AppError } from '#src/core/errors.ts'
 import { newId } from '#src/core/ids.ts'
+import type { GuardsConfig } from '#src/guards/guards-config.ts'
+import { parseGuards } from '#src/guards/parse-guards.ts'
 import { configSchema } from '#src/integrations/config-schema.ts'
 import type { Integration, Operation } from '#src/integrations/integration.ts'
 import { configFromWire } from '#src/integrations/wire.ts'
+import { createAccess } from '#src/messaging/access.ts'
+import { createGuardRegistry } from '#src/messaging/message-guards.ts'
 import { createPool, type PoolDeps } from '#src/messaging/pool.ts'
 import { createPublish, type PublishCommand, type PublishResult } from '#src/messaging/publish.ts'
 import { type CollectCommand, type CollectResult, createCollect } from '#src/messaging/subscribe.ts'
 import { createTestConnection } from '#src/messaging/test-connection.ts'
 import { createDial, type DialDeps } from '#src/outbound/dial.ts'
+import type { ActivePolicy } from '#src/policies/active-policies.ts'
+import { compilePolicy } from '#src/policy/compile-policy.ts'
+import type { Identity } from '#src/policy/identity.ts'
+import { parsePolicy } from '#src/policy/parse-policy.ts'
 
 export type Values = Record<string, unknown>
 
@@ -54,7 +62,38 @@ export function createMemoryAudit() {
   return { audit, rows, broken, actions: () => rows.map(({ action, outcome }) => `${action} ${outcome}`) }
 }
 
+/** Stored policies in memory; a missing one is missing. */
+export function createMemoryPolicies() {
+  const known = new Map<string, ActivePolicy>()
+  return {
+    /** Stores the next revision of a policy, and gives its id. */
+    put(rules: readonly unknown[], { id = newId('pol'), ...members }: { id?: string; [member: string]: unknown } = {}) {
+      const { policy, problems } = parsePolicy({ schema: 'mqtt-policy/1', id: 'p', ...members, rules })
+      if (!policy) throw new Error(JSON.stringify(problems))
+      const revision = (known.get(id)?.revision ?? 0) + 1
+      known.set(id, { policyId: id, revision, compiled: compilePolicy(policy) })
+      return id
+    },
+    remove: (id: string) => known.delete(id),
+    active: (_tenantId: string, id: string) => Promise.resolve(known.get(id)),
+  }
+}
+
+/** The guards of an integration, from the document as a tenant writes it. */
+export function guardsFrom(document: unknown): GuardsConfig {
+  const { guards, problems } = parseGuards(document, { source: 'integration' })
+  if (!guards) throw new Error(JSON.stringify(problems))
+  return guards
+}
+
+/** Access and guards as `services.ts` wires them, on policies in memory. */
+export function createJudges(clock = systemClock, policies = createMemoryPolicies()) {
+  return { policies, accessOf: createAccess({ policies, clock }), guardsOf: createGuardRegistry({ clock }) }
+}
+
 interface IntegrationOptions {
+  policyId?: string | null
+  guards?: unknown
   tenantId?: string
   allowedOperations?: readonly Operation[]
   config?: unknown
@@ -66,6 +105,8 @@ export function createIntegration({
   allowedOperations = ['publish', 'subscribe'],
   config = { topics: ['#'] },
   credentialId = crypto.randomUUID(),
+  policyId = null,
+  guards,
 }: IntegrationOptions = {}): Integration {
   const now = new Date()
   return {
@@ -74,8 +115,8 @@ export function createIntegration({
     name: 'test',
     systemType: 'mqtt',
     credentialId,
-    policyId: null,
-    guards: null,
+    policyId,
+    guards: guards === undefined ? null : guardsFrom(guards),
     allowedOperations: new Set(allowedOperations),
     config: configFromWire(configSchema.parse(config)),
     revision: 1,
@@ -88,6 +129,12 @@ export function callerOf({ tenantId }: Integration): Caller {
   return { tenantId, actor: { id: newId('key') }, requestId: newId('req') }
 }
 
+/** A REST caller as policies see it. */
+export function identityOf({ actor }: Caller): Identity {
+  const { id, address } = actor
+  return { clientId: id, sub: id, type: 'service', auth: 'apikey', groups: [], ...(address && { ip: address }) }
+}
+
 /** The messaging capability on in-memory ports; `Symbol.asyncDispose` ends its connections. */
 export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
   const vault = createMemoryVault()
@@ -96,17 +143,19 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
   const dial = options.dial ?? createDial({ allow: ['127.0.0.0/8'], clock, ...options })
   const limits = { connectTimeoutMs: 5_000, maxConnections: 50, idleMs: 60_000 }
   const pool = createPool({ vault, dial, clock, ...limits, ...options })
-  const publish = createPublish({ pool, audit, clock })
-  const collect = createCollect({ pool, audit, clock })
+  const { policies, ...judges } = createJudges(clock)
+  const publish = createPublish({ pool, ...judges, audit, clock })
+  const collect = createCollect({ pool, ...judges, audit, clock })
   const testConnection = createTestConnection({ pool, audit, clock })
 
   function commandOf(
     integration: Integration,
     given: Partial<PublishCommand> & { text?: string } = {},
   ): PublishCommand {
-    const { text = 'hello', ...rest } = given
+    const { text = 'hello', caller = callerOf(integration), ...rest } = given
     return {
-      caller: callerOf(integration),
+      caller,
+      identity: identityOf(caller),
       integration,
       messageId: newId('msg'),
       admit() {},
@@ -118,6 +167,7 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
 
   return {
     vault,
+    policies,
     audit: log,
     pool,
     clock,
@@ -136,8 +186,10 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
       return result
     },
     async gather(integration: Integration, given: Partial<CollectCommand> = {}): Promise<CollectResult> {
+      const caller = given.caller ?? callerOf(integration)
       const result = await collect({
-        caller: callerOf(integration),
+        caller,
+        identity: identityOf(caller),
         integration,
         admit() {},
         deadlineMs: clock.monotonic() + 15_000,

@@ -10,7 +10,15 @@ import type { Pool } from '#src/messaging/pool.ts'
 import { createPublish, type PublishCommand } from '#src/messaging/publish.ts'
 import { createCollect } from '#src/messaging/subscribe.ts'
 import type { PublishOutcome } from '#src/messaging/write-message.ts'
-import { callerOf, createIntegration, createMemoryAudit, refusalOf } from './harness.ts'
+import {
+  callerOf,
+  createIntegration,
+  createJudges,
+  createMemoryAudit,
+  createMemoryPolicies,
+  identityOf,
+  refusalOf,
+} from './harness.ts'
 
 const acknowledged: PublishOutcome = { delivery: { state: 'acknowledged', reasonCode: 0 }, sentAtMs: 0 }
 
@@ -22,7 +30,7 @@ interface Faults {
 }
 
 /** Publish on parts that note when they are called. */
-function createTraced(faults: Faults = {}) {
+function createTraced(faults: Faults = {}, policies = createMemoryPolicies()) {
   const steps: string[] = []
   const memory = createMemoryAudit()
   Object.assign(memory.broken, faults.audit)
@@ -39,7 +47,8 @@ function createTraced(faults: Faults = {}) {
       return Promise.resolve({ ...acknowledged, ...(faults.delivery && { delivery: faults.delivery }) })
     },
   }
-  const publish = createPublish({ pool, audit, clock: systemClock })
+  const { accessOf, guardsOf } = createJudges(systemClock, policies)
+  const publish = createPublish({ pool, accessOf, guardsOf, audit, clock: systemClock })
   const admit = () => {
     steps.push('admit')
     if (faults.admit) throw faults.admit
@@ -47,9 +56,10 @@ function createTraced(faults: Faults = {}) {
   return {
     steps,
     rows: memory.rows,
-    publish: (integration: Integration, given: Partial<PublishCommand> = {}) =>
+    publish: (integration: Integration, { caller = callerOf(integration), ...given }: Partial<PublishCommand> = {}) =>
       publish({
-        caller: callerOf(integration),
+        caller,
+        identity: identityOf(caller),
         integration,
         messageId: newId('msg'),
         payload: utf8('x'),
@@ -213,11 +223,17 @@ test('an intent says how long it may stay open: what its caller left of the dead
   const clock: Clock = { now: systemClock.now, monotonic: () => 1_000.4 }
   const { audit, rows } = createMemoryAudit()
   const [messageId, integration] = [newId('msg'), createIntegration({ config: { topics: ['a'] } })]
-  const common = { caller: callerOf(integration), integration, topic: 'a', deadlineMs: 121_000, admit: () => undefined }
-  const publish = createPublish({ pool: { publish: () => Promise.resolve(acknowledged) }, audit, clock })
+  const caller = callerOf(integration)
+  const about = { caller, identity: identityOf(caller), integration }
+  const common = { ...about, topic: 'a', deadlineMs: 121_000, admit: () => undefined }
+  const { policies: _, ...judges } = createJudges(clock)
+  const publish = createPublish({ pool: { publish: () => Promise.resolve(acknowledged) }, ...judges, audit, clock })
   await publish({ ...common, messageId, payload: utf8('x') })
   await publish({ ...common, messageId, payload: utf8('x'), dryRun: true })
-  await createCollect({ pool: { collector: () => assert.fail() }, audit, clock })({ ...common, dryRun: true })
+  await createCollect({ pool: { collector: () => assert.fail() }, ...judges, audit, clock })({
+    ...common,
+    dryRun: true,
+  })
   assert.deepEqual(
     rows.map(({ action, detail }) => [action, detail?.['deadline_ms']]),
     [
@@ -238,6 +254,13 @@ test('a dry run makes every check, answers the decision with its trace, and send
     allowed: true,
     operation: 'publish',
     topic: 'a',
+    qos: 1,
+    retain: false,
+    reason: 'a filter of config.topic and config.topics covers it',
+    rule: null,
+    policy_id: null,
+    policy_revision: null,
+    guard: null,
     trace: ['a: covers it'],
   })
   assert.deepEqual(yes.steps, ['admit', 'intent success', 'outcome success'])
@@ -252,7 +275,10 @@ test('a dry run makes every check, answers the decision with its trace, and send
 test('collect keeps the same order, and refuses a filter that the allow list does not cover', async () => {
   const steps: string[] = []
   const { audit } = createMemoryAudit()
+  const { accessOf, guardsOf } = createJudges()
   const collect = createCollect({
+    accessOf,
+    guardsOf,
     audit: {
       record(...events) {
         steps.push(...events.map(({ action }) => action))
@@ -268,7 +294,9 @@ test('collect keeps the same order, and refuses a filter that the allow list doe
     clock: systemClock,
   })
   const codeOf = async (integration: Integration, topic: string | undefined) => {
-    const command = { caller: callerOf(integration), integration, topic, deadlineMs: systemClock.monotonic() + 500 }
+    const caller = callerOf(integration)
+    const about = { caller, identity: identityOf(caller), integration }
+    const command = { ...about, topic, deadlineMs: systemClock.monotonic() + 500 }
     return (await refusalOf(collect({ ...command, admit: () => void steps.push('admit') }))).code
   }
   const integration = createIntegration({ config: { topics: ['a/+'] } })
@@ -282,13 +310,22 @@ test('collect keeps the same order, and refuses a filter that the allow list doe
   assert.deepEqual(steps, ['admit', 'proxy.subscribe.intent', 'pool', 'proxy.subscribe.outcome'])
 
   steps.splice(0)
-  const dry = { caller: callerOf(integration), integration, topic: 'a/#', deadlineMs: systemClock.monotonic() + 500 }
+  const caller = callerOf(integration)
+  const about = { caller, identity: identityOf(caller), integration }
+  const dry = { ...about, topic: 'a/#', deadlineMs: systemClock.monotonic() + 500 }
   const answer = await collect({ ...dry, dryRun: true, admit: () => void steps.push('admit') })
   assert.deepEqual(answer, {
     dry_run: true,
     allowed: false,
     operation: 'subscribe',
     topic: 'a/#',
+    qos: 1,
+    retain: false,
+    reason: 'no filter of config.topic and config.topics covers it',
+    rule: null,
+    policy_id: null,
+    policy_revision: null,
+    guard: null,
     trace: ['a/+: does not cover it'],
   })
   assert.deepEqual(steps, ['admit', 'proxy.subscribe.intent', 'proxy.subscribe.outcome'])

@@ -1,0 +1,66 @@
+import { AppError } from '../core/errors.ts'
+import type { Integration, Operation } from '../integrations/integration.ts'
+import type { Qos } from '../policy/document.ts'
+import type { Ruling } from './access.ts'
+
+/** @throws {AppError} `operation.not_allowed`; absent and empty lists refuse everything */
+export function assertOperationAllowed({ allowedOperations }: Integration, operation: Operation): void {
+  if (allowedOperations.has(operation)) return
+  throw new AppError(
+    'operation.not_allowed',
+    `This integration does not allow ${operation}: its allowed_operations do not name it.`,
+    { details: { operation, allowed_operations: [...allowedOperations] } },
+  )
+}
+
+/** The refusal of what policy or allow list do not allow, naming rule and reason. */
+export function deniedByPolicy({ reason, rule, policy }: Ruling): AppError {
+  return new AppError('policy.denied', `Denied by policy: ${reason}.`, {
+    details: {
+      reason,
+      ...(rule !== null && { rule }),
+      ...(policy && { policy_id: policy.id, policy_revision: policy.revision }),
+    },
+  })
+}
+
+/** What a dry run answers: every check was made, and nothing sent. */
+export interface DryRun {
+  dry_run: true
+  allowed: boolean
+  operation: Operation
+  topic: string
+  /** As they would be forwarded, or asked of the broker. */
+  qos: Qos
+  retain: boolean
+  reason: string
+  rule: string | null
+  policy_id: string | null
+  policy_revision: number | null
+  /** What a guard would say: a refusal, or what it would only record. */
+  guard: string | null
+  trace: string[]
+}
+
+export function dryRunOf(
+  operation: Operation,
+  topic: string,
+  ruling: Ruling,
+  guard: { refuses: boolean; words: string } | null,
+): DryRun {
+  const { allowed, qos, retain, reason, rule, policy } = ruling
+  return {
+    dry_run: true,
+    allowed: allowed && guard?.refuses !== true,
+    operation,
+    topic,
+    qos,
+    retain,
+    reason,
+    rule,
+    policy_id: policy?.id ?? null,
+    policy_revision: policy?.revision ?? null,
+    guard: guard?.words ?? null,
+    trace: ruling.trace(),
+  }
+}
