@@ -26,7 +26,7 @@ export function readSchemaFile(path: unknown, maxBytes: number): unknown {
     return JSON.parse(decodeUtf8(readBounded(path, maxBytes)))
   } catch (err) {
     if (err instanceof SchemaUnavailable) throw err
-    const code = err instanceof Error && 'code' in err ? String(err.code) : 'it is no JSON in UTF-8'
-    throw new SchemaUnavailable(`cannot be read: ${code}`)
+    const fromSystem = err instanceof Error && 'syscall' in err && 'code' in err
+    throw new SchemaUnavailable(`cannot be read: ${fromSystem ? String(err.code) : 'it is no JSON in UTF-8'}`)
   }
 }

@@ -38,7 +38,7 @@ export class SectionReader {
   }
 
   at(key: string): string {
-    const step = /^[\w-]+$/.test(key) ? key : `[${quote(key)}]`
+    const step = /^[\w-]{1,64}$/.test(key) ? key : `[${quote(key)}]`
     return this.path === '' || step.startsWith('[') ? `${this.path}${step}` : `${this.path}.${step}`
   }
 

@@ -16,10 +16,14 @@ export interface NamedIdentity {
 /** An identity, with the rule that it was made for. */
 export interface Asker extends NamedIdentity {
   readonly madeFor: Rule | null
+  /** What tests of the policies ask for it. */
+  readonly asks: AccessRequest[]
 }
 
-/** Identities that are asked about: those that are given, and those that are made for rules that differ, or do not. */
+/** Identities that are asked about: those that are given, those of tests, and those that are made
+ * for rules that differ, or do not. */
 const MAX_GIVEN = 1_000
+const MAX_FROM_TESTS = 200
 const MAX_FOR_CHANGED = 200
 const MAX_FOR_SAME = 100
 /** Pairs of patterns that are intersected, for all identities together. */
@@ -84,6 +88,7 @@ export class DiffCases {
 
   /** The requests of one identity about what differs: every one of them matters. */
   *about(asker: Asker): Generator<AccessRequest> {
+    yield* asker.asks
     if (this.#hasConnect) yield { action: 'connect', topic: '' }
     const isMade = asker.madeFor !== null
     const names = ['any-1/any-1', '$SYS/any-1', ...this.#edges]
@@ -180,9 +185,15 @@ function askersOf(
   const askers = new Map<string, Asker>()
   const add = (name: string, identity: Identity, madeFor: Rule | null) => {
     const text = JSON.stringify(identity)
-    if (!askers.has(text)) askers.set(text, { name, identity, madeFor })
+    const asker = askers.get(text) ?? { name, identity, madeFor, asks: [] }
+    askers.set(text, asker)
+    return asker
   }
   for (const { name, identity } of given.slice(0, MAX_GIVEN)) add(name, identity, null)
+  for (const { tests } of policies) {
+    for (const { name, as, do: action, topic, qos, retain } of tests.slice(0, MAX_FROM_TESTS))
+      add(`test ${quote(name)}`, as, null).asks.push({ action, topic, qos, retain })
+  }
   add('somebody', common, null)
   add('nobody', {}, null)
   const aliases = { ...policies[0]?.document.aliases, ...policies[1]?.document.aliases }

@@ -131,7 +131,7 @@ function parseRegexMatcher(reader: Reader, context: MatcherContext): RegexMatche
   if (text === undefined || !template) return undefined
   const variables: Variable[] = []
   const parts: RegexPart[] = template.map((part) =>
-    typeof part === 'string' ? part : { hole: variables.push(part) - 1 },
+    typeof part === 'string' ? part : { hole: variables.push(part) - 1, width: part.text.length + 3 },
   )
   const problem = regexProblem(parts)
   if (problem) return reader.refuse('regex', `${problem.message} (at character ${problem.position + 1})`)

@@ -8,7 +8,7 @@ const KIB = 1_024
 const MAX_GROWTH = 20
 const ATTEMPTS = 8
 
-const customPatterns = ['(a+)+$', '(?i)key.*=.*', String.raw`(?:\w+\s*)*!`].map((pattern, i) => ({
+const customPatterns = ['(a+)+~$', '(?i)key.*=.*', String.raw`(?:\w+\s*)*!`].map((pattern, i) => ({
   name: `p${i}`,
   pattern,
 }))

@@ -157,7 +157,7 @@ test('a document has bounds, which the caller can set', () => {
 })
 
 test('hostile documents are answered in bounded time, with at most 100 problems', () => {
-  const deep = JSON.parse('[{"a":'.repeat(20_000) + '1' + '}]'.repeat(20_000)) as unknown
+  const deep = JSON.parse(`${'[{"a":'.repeat(20_000)}1${'}]'.repeat(20_000)}`) as unknown
   const wide = Object.fromEntries(Array.from({ length: 300_000 }, (_, i) => [`key-${i}`, i]))
   const documents: unknown[] = [
     deep,

@@ -21,7 +21,11 @@ export async function runCli(args: readonly string[], terminal: Terminal = {}): 
   const io = {
     out: (line: string) => void out.push(line),
     err: (line: string) => void err.push(line),
+    drained: async () => {},
     stdin: async () => terminal.stdin ?? new Uint8Array(),
+    async *stdinChunks() {
+      yield terminal.stdin ?? new Uint8Array()
+    },
     env: terminal.env ?? {},
     signal: terminal.signal ?? new AbortController().signal,
   }

@@ -28,13 +28,14 @@ be read.`
 interface Verdict {
   readonly problems: readonly LocatedProblem[]
   readonly warnings: readonly LocatedWarning[]
-  readonly rules: number
+  /** `null` where they could not be read. */
+  readonly rules: number | null
   readonly tests: { readonly run: number; readonly failed: number }
 }
 
 function judge(file: string, text: string, options: LintCommandOptions): Verdict {
   const { policy, problems } = judgePolicyText(text)
-  if (!policy) return { problems, warnings: [], rules: 0, tests: { run: 0, failed: 0 } }
+  if (!policy) return { problems, warnings: [], rules: null, tests: { run: 0, failed: 0 } }
   const results = runTests(compilePolicy(policy))
   const failed = results.flatMap((result, i) =>
     result.passed ? [] : [{ path: `tests[${i}]`, message: failedTestText(result) }],
@@ -52,13 +53,11 @@ function counted(count: number, what: string): string {
 }
 
 function summary({ problems, warnings, rules, tests }: Verdict): string {
-  const found = [
-    ...(problems.length > 0 ? [counted(problems.length, 'problem')] : []),
-    counted(rules, 'rule'),
-    `${counted(tests.run, 'test')}${tests.failed > 0 ? `, ${tests.failed} of them failed` : ''}`,
-    counted(warnings.length, 'warning'),
-  ]
-  return `${problems.length > 0 ? 'not valid' : 'valid'}: ${found.join(', ')}`
+  const wrong = problems.length > 0 ? `not valid: ${counted(problems.length, 'problem')}` : 'valid'
+  if (rules === null) return wrong
+  const failed = tests.failed > 0 ? `, ${tests.failed} of them failed` : ''
+  const found = [counted(rules, 'rule'), `${counted(tests.run, 'test')}${failed}`, counted(warnings.length, 'warning')]
+  return `${wrong}${problems.length > 0 ? '; ' : ': '}${found.join(', ')}`
 }
 
 function verdictJson({ problems, warnings, rules, tests }: Verdict): string {

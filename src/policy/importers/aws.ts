@@ -28,7 +28,10 @@ export function importAws(input: unknown, { id = 'aws' }: ImportOptions): Import
   const policy = readJsonObject(input, draft)
   const statements = policy ? readStatements(policy, draft) : []
   const rules = new AwsRules(statements, draft)
-  for (const statement of statements) rules.add(statement)
+  for (const statement of statements) {
+    if (draft.isTooLarge) break
+    rules.add(statement)
+  }
   draft.note(
     'stricter',
     '',

@@ -32,7 +32,11 @@ function readPermissions(roles: Reader, kind: 'groups' | 'scopes', holders: Hold
       else if (text === 'superuser')
         draft.note('dropped', path, 'superuser is no action on topics; the question is put to /mqtt/superuser')
       else
-        draft.note('dropped', path, `${quote(text)} is none of the actions subscribe, read, publish, and grants nothing`)
+        draft.note(
+          'dropped',
+          path,
+          `${quote(text)} is none of the actions subscribe, read, publish, and grants nothing`,
+        )
     }
   }
 }

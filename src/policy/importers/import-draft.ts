@@ -69,6 +69,11 @@ export class ImportDraft {
     return this.idFor(stem, '', stem)
   }
 
+  /** Whether no more rules are taken; there is a problem already. */
+  get isTooLarge(): boolean {
+    return this.#isTooLarge
+  }
+
   addRule(origin: string, rule: RuleDocument): void {
     if (this.#isTooLarge) return
     this.#values += countValues(rule)
