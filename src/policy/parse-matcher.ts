@@ -41,7 +41,9 @@ function cutIntoLevels(parts: readonly TemplatePart[]): TemplatePart[][] {
 }
 
 function writtenAs(parts: readonly TemplatePart[]): string {
-  return parts.map((part) => (typeof part === 'string' ? part.replaceAll('${', '$${') : `\${${part.text}}`)).join('')
+  return parts
+    .map((part) => (typeof part === 'string' ? part.replaceAll('${', () => '$${') : `\${${part.text}}`))
+    .join('')
 }
 
 function parsePattern(

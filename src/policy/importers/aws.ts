@@ -32,12 +32,15 @@ export function importAws(input: unknown, { id = 'aws' }: ImportOptions): Import
     if (draft.isTooLarge) break
     rules.add(statement)
   }
-  draft.note(
-    'stricter',
-    '',
-    'a client id or certificate field that holds / + or # is not put into a topic; a grant with it is left out',
-  )
-  draft.note('changed', '', '* and ? of an allow do not stand for line separators in a topic')
+  const pieces = statements.flatMap(({ resources }) => resources.flatMap((one) => one.pieces))
+  if (pieces.some((piece) => typeof piece === 'object' && 'variable' in piece))
+    draft.note(
+      'stricter',
+      '',
+      'a client id or certificate field that holds / + or # is not put into a topic; a grant with it is left out',
+    )
+  if (pieces.some((piece) => typeof piece === 'object' && 'wild' in piece))
+    draft.note('changed', '', '* and ? of an allow do not stand for line separators in a topic')
   return draft.finish({
     id,
     default: { publish: 'deny', subscribe: 'deny', connect: 'deny' },

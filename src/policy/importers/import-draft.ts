@@ -51,7 +51,7 @@ export class ImportDraft {
     const wanted = isUsableId(name) ? name : fallback
     let id = wanted
     for (let n = this.#twins.get(wanted) ?? 2; this.#ids.has(id); n++) {
-      id = `${wanted.slice(0, MAX_ID - 8)}~${n}`
+      id = `${wanted.slice(0, MAX_ID - 8).toWellFormed()}~${n}`
       this.#twins.set(wanted, n + 1)
     }
     this.#ids.add(id)

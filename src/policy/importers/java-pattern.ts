@@ -1,4 +1,5 @@
 import type { MatcherDocument } from '../document.ts'
+import { MAX_PATTERN_LENGTH } from '../parse-matcher.ts'
 import { quote } from '../problems.ts'
 import { regexProblem } from '../regex/check-regex.ts'
 import { foreignFilterProblem, literalText, type PatternPiece } from './foreign-filter.ts'
@@ -14,8 +15,10 @@ const TOKEN = /\$\{cn\}|\[\^\/\]\+|\.\*$|\\Q([\s\S]*?)(?:\\E|$)|\\([^A-Za-z0-9])
 /** Takes the anchors off, which change nothing where the whole text is matched. */
 function withoutAnchors(pattern: string): string {
   const start = pattern.startsWith('^') ? pattern.slice(1) : pattern
-  const backslashes = /(\\*)\$$/.exec(start)?.[1]
-  return backslashes !== undefined && backslashes.length % 2 === 0 ? start.slice(0, -1) : start
+  if (!start.endsWith('$')) return start
+  let backslashes = 0
+  while (start.at(-2 - backslashes) === '\\') backslashes++
+  return backslashes % 2 === 0 ? start.slice(0, -1) : start
 }
 
 /** The pattern as literals, whole-level wildcards and variables; `undefined` where it says more than a filter can. */
@@ -83,6 +86,7 @@ export function javaMatcher(
   source: string,
   { path, hasCn, draft }: { path: string; hasCn: boolean; draft: ImportDraft },
 ): MatcherDocument | undefined {
+  if (source.length > MAX_PATTERN_LENGTH) return draft.refuse(path, `longer than ${MAX_PATTERN_LENGTH} characters`)
   const pattern = withoutAnchors(source)
   if (pattern === '') return draft.note('dropped', path, 'an empty pattern matches no topic')
   const brace = braceProblem(pattern, hasCn)

@@ -1,0 +1,108 @@
+// Places where an index could say something else than the rules: each of these once did, or would without the line it guards.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AccessAction } from '#src/policy/access.ts'
+import { compilePolicy } from '#src/policy/compile-policy.ts'
+import { createSession, decide } from '#src/policy/decide.ts'
+import type { Identity } from '#src/policy/identity.ts'
+import { parsePolicy } from '#src/policy/parse-policy.ts'
+
+function policyOf(...rules: readonly Record<string, unknown>[]) {
+  const numbered = rules.map((rule, i) => ({ id: `r${i}`, effect: 'allow', ...rule }))
+  const { policy, problems } = parsePolicy({ schema: 'mqtt-policy/1', id: 'p', rules: numbered })
+  assert.deepEqual(problems, [])
+  assert.ok(policy)
+  return compilePolicy(policy)
+}
+
+function decisionOf(
+  policy: ReturnType<typeof policyOf>,
+  identity: Identity,
+  action: AccessAction,
+  topic: string,
+): string {
+  return decide(policy, identity, { action, topic }).decision
+}
+
+test('a rule that is found by its key is held to its other conditions too', () => {
+  const policy = policyOf(
+    { topics: ['a'], when: { allOf: [{ sub: 'u' }, { scopes: ['write'] }] } },
+    { topics: ['b'], when: { username: { in: ['u'] }, tls: true } },
+    { topics: ['c'], when: { groups: { anyOf: ['g'], noneOf: ['banned'] } } },
+    { topics: [{ regex: 'd/.*' }], when: { clientId: 'c' } },
+  )
+  const cases: readonly [topic: string, identity: Identity, decision: string][] = [
+    ['a', { sub: 'u' }, 'deny'],
+    ['a', { sub: 'u', scopes: ['write'] }, 'allow'],
+    ['b', { username: 'u' }, 'deny'],
+    ['b', { username: 'u', tls: true }, 'allow'],
+    ['c', { groups: ['g', 'banned'] }, 'deny'],
+    ['c', { groups: ['g'] }, 'allow'],
+    ['d/x', { clientId: 'other' }, 'deny'],
+    ['d/x', { clientId: 'c' }, 'allow'],
+  ]
+  for (const [topic, identity, decision] of cases)
+    assert.equal(decisionOf(policy, identity, 'publish', topic), decision, `${topic} ${JSON.stringify(identity)}`)
+})
+
+test('a literal ${ and a variable of that name are different levels', () => {
+  const policy = policyOf({ topics: ['p/${clientId}$${username}'] }, { topics: ['q/${clientId}${username}'] })
+  const identity = { clientId: 'c', username: 'u' }
+  assert.deepEqual(
+    ['p/c${username}', 'p/cu', 'q/cu', 'q/c${username}'].map((topic) => decisionOf(policy, identity, 'publish', topic)),
+    ['allow', 'deny', 'allow', 'deny'],
+  )
+})
+
+test('a variable that a deny cannot use is any level wherever it stands, unsubscribing too', () => {
+  const policy = policyOf(
+    { effect: 'deny', topics: ['${claims.x}/#'], actions: ['unsubscribe', 'publish'] },
+    { topics: [{ filter: '#', dollar: true }], actions: ['publish'], priority: -1 },
+  )
+  assert.equal(decisionOf(policy, {}, 'unsubscribe', '#'), 'deny')
+  assert.equal(decisionOf(policy, {}, 'unsubscribe', '+/#'), 'deny')
+  assert.equal(decisionOf(policy, {}, 'publish', '$SYS/x'), 'deny', 'a deny takes names with $ by default')
+  assert.equal(decisionOf(policy, { claims: { x: 'a' } }, 'publish', 'b/x'), 'allow')
+})
+
+test('an eq whose variable spans levels compares text: its own wildcards are text as well', () => {
+  const policy = policyOf({ topics: [{ eq: '+/${claims.p|path}/#' }], actions: ['subscribe'] })
+  const identity = { claims: { p: 'a/b' } }
+  assert.equal(decisionOf(policy, identity, 'subscribe', '+/a/b/#'), 'allow')
+  assert.equal(decisionOf(policy, identity, 'subscribe', 'x/a/b/#'), 'deny')
+  assert.equal(decisionOf(policy, identity, 'subscribe', '+/a/b/c'), 'deny')
+})
+
+test('behind a rule that decides at one place, others of that place still decide at theirs', () => {
+  const policy = policyOf(
+    { topics: ['a/#'], priority: 5 },
+    { effect: 'deny', topics: ['a/#', 'b/#'], priority: 4 },
+    { topics: ['#'] },
+  )
+  assert.deepEqual(
+    ['a/x', 'b/x', 'c'].map((topic) => decisionOf(policy, {}, 'publish', topic)),
+    ['allow', 'deny', 'allow'],
+  )
+})
+
+test('sessions of one policy do not see each other, and decisions leave nothing behind', () => {
+  const policy = policyOf({ topics: ['own/${clientId}/#'] }, { effect: 'deny', topics: ['own/+/secret'] })
+  const [one, two] = [createSession(policy, { clientId: 'one' }), createSession(policy, { clientId: 'two' })]
+  for (let i = 0; i < 3; i++) {
+    assert.equal(one.decide({ action: 'publish', topic: 'own/one/x' }).decision, 'allow')
+    assert.equal(two.decide({ action: 'publish', topic: 'own/one/x' }).decision, 'deny')
+    assert.equal(two.decide({ action: 'subscribe', topic: 'own/two/#' }).decision, 'deny')
+    assert.equal(two.decide({ action: 'subscribe', topic: 'own/two/x' }).decision, 'allow')
+    assert.equal(one.decide({ action: 'publish', topic: '' }).reason, 'invalid-topic:empty')
+  }
+})
+
+test('the longest and the deepest topic are decided, one more of either is refused', () => {
+  const policy = policyOf({ topics: ['#'] })
+  const deep = (levels: number) => Array.from({ length: levels }, () => 'a').join('/')
+  assert.equal(decisionOf(policy, {}, 'publish', deep(128)), 'allow')
+  assert.equal(decisionOf(policy, {}, 'publish', deep(129)), 'deny')
+  assert.equal(decisionOf(policy, {}, 'subscribe', `${deep(127)}/#`), 'allow')
+  assert.equal(decisionOf(policy, {}, 'publish', 'a'.repeat(65_535)), 'allow')
+  assert.equal(decisionOf(policy, {}, 'publish', 'a'.repeat(65_536)), 'deny')
+})
