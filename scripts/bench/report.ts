@@ -60,17 +60,20 @@ export function renderMarkdown(results: Results): string {
   ].join('\n')
 }
 
-export const markers = { start: '<!-- bench:start -->', end: '<!-- bench:end -->' }
+/** The comments between which the figures of a part stand. */
+export function markersOf(part: string): { start: string; end: string } {
+  return { start: `<!-- bench:${part}:start -->`, end: `<!-- bench:${part}:end -->` }
+}
 
 /**
- * Replaces what stands between the markers of a text.
+ * Replaces what stands between the markers of a part.
  *
  * @throws {Error} where the markers are not there exactly once, in their order
  */
-export function replaceBetweenMarkers(text: string, content: string): string {
-  const parts = text.split(markers.start)
-  const rest = parts[1]?.split(markers.end)
-  if (parts.length !== 2 || rest?.length !== 2)
-    throw new Error(`The README needs ${markers.start} and ${markers.end}, once each.`)
-  return `${parts[0]}${markers.start}\n${content}\n${markers.end}${rest[1]}`
+export function replaceBetweenMarkers(text: string, part: string, content: string): string {
+  const { start, end } = markersOf(part)
+  const pieces = text.split(start)
+  const rest = pieces[1]?.split(end)
+  if (pieces.length !== 2 || rest?.length !== 2) throw new Error(`The README needs ${start} and ${end}, once each.`)
+  return `${pieces[0]}${start}\n${content}\n${end}${rest[1]}`
 }

@@ -43,12 +43,12 @@ test('every npm script that the README names exists', () => {
 })
 
 test('figures go between the markers of a text and nowhere else', () => {
-  const text = 'before\n<!-- bench:start -->\nold\n<!-- bench:end -->\nafter\n'
-  const once = replaceBetweenMarkers(text, 'new')
-  assert.equal(once, 'before\n<!-- bench:start -->\nnew\n<!-- bench:end -->\nafter\n')
-  assert.equal(replaceBetweenMarkers(once, 'new'), once)
-  assert.throws(() => replaceBetweenMarkers('no markers', 'new'), /bench:start/)
-  assert.notEqual(replaceBetweenMarkers(readme, 'new'), readme)
+  const text = 'before\n<!-- bench:a:start -->\nold\n<!-- bench:a:end -->\nafter\n'
+  const once = replaceBetweenMarkers(text, 'a', 'new')
+  assert.equal(once, 'before\n<!-- bench:a:start -->\nnew\n<!-- bench:a:end -->\nafter\n')
+  assert.equal(replaceBetweenMarkers(once, 'a', 'new'), once)
+  assert.throws(() => replaceBetweenMarkers(text, 'b', 'new'), /bench:b:start/)
+  for (const part of ['publish', 'policy']) assert.notEqual(replaceBetweenMarkers(readme, part, 'new'), readme)
 })
 
 test('the median is the middle of an odd number of values and the mean of the middle two of an even one', () => {

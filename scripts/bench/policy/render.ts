@@ -39,7 +39,8 @@ function rateBudgets({ workload, direction, rules, perS, smallPerS, linearPerS }
 /** The budgets of the specification beside what was measured. */
 export function policyBudgets({ rates, wide, activation }: PolicyResults): readonly Budget[] {
   const slowest = Math.max(...wide.map(({ maxMs }) => maxMs))
-  const { firstDecisionUs, longestPauseMs } = activation
+  const { firstDecisionUs } = activation
+  const longestPauseMs = Math.max(activation.parsePauseMs, activation.compilePauseMs)
   return [
     ...rates.flatMap(rateBudgets),
     { name: 'any SUBSCRIBE at 100,000 denies: at most 100 ms', value: `${tenth(slowest)} ms`, isMet: slowest <= 100 },
@@ -62,7 +63,7 @@ export function renderPolicy(results: PolicyResults): string {
   const budgets = policyBudgets(results)
   const missed = budgets.filter(({ isMet }) => !isMet)
   return [
-    'Policy decisions a second on one core, sessions kept, no decision cache; 20,000 distinct requests of 1,000 identities.',
+    'Policy decisions a second of one core (processor time), sessions kept, no decision cache; 20,000 distinct requests of 1,000 identities.',
     '',
     table(
       ['workload', 'rules', '', 'engine', 'linear scan', 'faster'],
@@ -91,7 +92,7 @@ export function renderPolicy(results: PolicyResults): string {
       wide.map(({ document, filter, maxMs }) => [document, `\`${filter}\``, `${tenth(maxMs)} ms`]),
     ),
     '',
-    `100,000 rules are taken into use in ${whole(activation.parseMs)} ms (check) and ${whole(activation.compileMs)} ms (index) without a pause above ${tenth(activation.longestPauseMs)} ms, and take ${whole(activation.policyMiB)} MiB; a new session decides for the first time after ${tenth(activation.firstDecisionUs)} µs and takes ${tenth(activation.sessionKiB)} KiB.`,
+    `100,000 rules are taken into use in ${whole(activation.parseMs)} ms (check; longest pause ${tenth(activation.parsePauseMs)} ms) and ${whole(activation.compileMs)} ms (index; ${tenth(activation.compilePauseMs)} ms), and take ${whole(activation.policyMiB)} MiB; a new session decides for the first time after ${tenth(activation.firstDecisionUs)} µs and takes ${tenth(activation.sessionKiB)} KiB.`,
     '',
     missed.length === 0
       ? `All ${budgets.length} budgets are met.`

@@ -1,5 +1,6 @@
 import { createSession } from '#src/policy/decide.ts'
 import { POLICY_SCHEMA, type PolicyDocument, type RuleDocument } from '#src/policy/document.ts'
+import { processorMs } from './measure.ts'
 import { compiled } from './rates.ts'
 
 /** With the allow of everything, as many rules as a document may have. */
@@ -36,7 +37,7 @@ const filters = ['#', '+/#', '+/+/#', '+/+/+', '+/+/c', '+/+/+/#', '+/+/x', '+/b
 
 export interface WideRow {
   readonly document: string
-  /** The slowest filter and how long it took, the first time that a session asks. */
+  /** The slowest filter and its processor time, the first time that a session asks. */
   readonly filter: string
   readonly maxMs: number
   readonly allows: number
@@ -48,9 +49,9 @@ export function measureWideSubscriptions(): readonly WideRow[] {
     const policy = compiled(make())
     const rows = filters.map((filter) => {
       const session = createSession(policy, { clientId: 'c' })
-      const startedMs = performance.now()
+      const startedMs = processorMs()
       const { decision } = session.decide({ action: 'subscribe', topic: filter, qos: 1 })
-      return { filter, decision, ms: performance.now() - startedMs }
+      return { filter, decision, ms: processorMs() - startedMs }
     })
     const slowest = rows.reduce((a, b) => (b.ms > a.ms ? b : a))
     const allows = rows.filter(({ decision }) => decision === 'allow').length
