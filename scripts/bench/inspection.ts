@@ -11,17 +11,21 @@ const GROWTH_ROUNDS = 20
 /** Scans of one round. */
 const SCANS = 2_000
 
+export interface Growth {
+  readonly payload: string
+  readonly ms64KiB: number
+  readonly ms1MiB: number
+  /** Of the two in the same round. */
+  readonly ratio: number
+}
+
+/** Medians of the rounds. */
 export interface InspectionResults {
   readonly machine: string
-  /** Of 1 KiB, median of the rounds. */
+  /** Of 1 KiB. */
   readonly rates: readonly { readonly payload: string; readonly scansPerS: number }[]
-  /** Of payloads that nearly match and so cost the most, the quickest of the rounds. */
-  readonly growth: readonly {
-    readonly payload: string
-    readonly ms64KiB: number
-    readonly ms1MiB: number
-    readonly ratio: number
-  }[]
+  /** Of payloads that nearly match and so cost the most. */
+  readonly growth: readonly Growth[]
 }
 
 function createInspection(): Guards {
@@ -51,14 +55,17 @@ function measureRate(guards: Guards, payload: Uint8Array): number {
   return 1_000 / median(Array.from({ length: RATE_ROUNDS }, () => scanMs(guards, payload, SCANS)))
 }
 
-/** Both in turns and over as many bytes, so that what else the machine does meets both alike; the quickest of each. */
-function measureGrowth(guards: Guards, small: Uint8Array, large: Uint8Array): { ms64KiB: number; ms1MiB: number } {
-  const best = { ms64KiB: Number.POSITIVE_INFINITY, ms1MiB: Number.POSITIVE_INFINITY }
-  for (let i = 0; i < GROWTH_ROUNDS; i++) {
-    best.ms64KiB = Math.min(best.ms64KiB, scanMs(guards, small, large.length / small.length))
-    best.ms1MiB = Math.min(best.ms1MiB, scanMs(guards, large, 1))
+/** Both in turns and over as many bytes, so that what else the machine does meets both alike. */
+function measureGrowth(guards: Guards, small: Uint8Array, large: Uint8Array): Omit<Growth, 'payload'> {
+  const rounds = Array.from({ length: GROWTH_ROUNDS }, () => {
+    const ms64KiB = scanMs(guards, small, large.length / small.length)
+    return { ms64KiB, ms1MiB: scanMs(guards, large, 1) }
+  })
+  return {
+    ms64KiB: median(rounds.map((round) => round.ms64KiB)),
+    ms1MiB: median(rounds.map((round) => round.ms1MiB)),
+    ratio: median(rounds.map((round) => round.ms1MiB / round.ms64KiB)),
   }
-  return best
 }
 
 /** Measures the inspection in this process. */
@@ -72,8 +79,7 @@ export async function benchInspection(): Promise<InspectionResults> {
   const growth = nearMisses(64 * KIB).map(({ name, payload }, i) => {
     const large = larger[i]
     if (large?.name !== name) throw new Error(`two sizes of ${name} were expected`)
-    const best = measureGrowth(guards, payload, large.payload)
-    return { payload: name, ...best, ratio: best.ms1MiB / best.ms64KiB }
+    return { payload: name, ...measureGrowth(guards, payload, large.payload) }
   })
   return { machine: describeMachine(), rates, growth }
 }

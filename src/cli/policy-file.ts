@@ -57,9 +57,12 @@ export function parseJsonText(text: string): ParsedJson {
     return { json: parseStrictJson(text, LIMITS), problem: undefined }
   } catch (err) {
     if (!(err instanceof AppError)) throw err
-    const fault = err.cause instanceof SyntaxError ? findJsonFault(text) : undefined
-    const message = fault ? `not JSON: ${fault.message}` : err.message.replace(/^Body: |\.$/g, '')
-    return { json: undefined, problem: { path: '', message, position: fault ? positionAt(text, fault.offset) : null } }
+    const message = err.message.replace(/^Body: |\.$/g, '')
+    const isLimit = /deeper than|more than|occurs twice/.test(message) // of a text that may well be JSON
+    const fault = isLimit ? undefined : findJsonFault(text)
+    if (!fault) return { json: undefined, problem: { path: '', message, position: null } }
+    const position = positionAt(text, fault.offset)
+    return { json: undefined, problem: { path: '', message: `not JSON: ${fault.message}`, position } }
   }
 }
 

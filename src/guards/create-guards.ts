@@ -1,4 +1,5 @@
 import type { Qos } from '../policy/document.ts'
+import { prepareAttacks } from './find-attacks.ts'
 import type { GuardsConfig } from './guards-config.ts'
 import { inspect } from './inspection.ts'
 import type { Caller, GuardedMessage, GuardName, GuardOutcome, GuardRule, Refusal } from './outcome.ts'
@@ -55,6 +56,7 @@ export function createGuards(config: GuardsConfig, deps: GuardsDeps, previous?: 
   const { failOpen } = config.general
   const rateLimiter = new RateLimiter(config, previous?.rateLimiter)
   const qosGuard = new QosGuard(config.qos)
+  if (config.inspection.enabled) prepareAttacks(config.inspection.classes)
 
   /** Lets an error of the guard itself refuse the message, or with `fail-open` stay a finding. */
   const guarded =

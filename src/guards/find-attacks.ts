@@ -23,6 +23,12 @@ export function attackSearcher(classes: readonly AttackClass[]): Searcher {
   return searcher
 }
 
+/** Makes the searchers of some classes now, so that no message waits for them. */
+export function prepareAttacks(classes: readonly AttackClass[]): void {
+  if (classes.length > 1) attackSearcher(classes)
+  for (const name of classes) attackSearcher([name])
+}
+
 /** The classes among some that match at least one of the texts of a payload. */
 export function findAttacks(classes: readonly AttackClass[], { units, texts }: ScannedTexts): readonly AttackClass[] {
   if (classes.length > 1) {

@@ -1,50 +1,67 @@
-import { type Decode, hexAt, indexOfUnit, type TextArena } from './text-arena.ts'
+import { type Decode, hexAt, indexOfUnit } from './text-arena.ts'
 
 /** Named references that stand for ASCII, by their names in small letters (HTML Living Standard §13.5). */
-const NAMED: Readonly<Record<string, string>> = {
-  amp: '&',
-  apos: "'",
-  ast: '*',
-  bsol: '\\',
-  colon: ':',
-  comma: ',',
-  commat: '@',
-  dollar: '$',
-  equals: '=',
-  excl: '!',
-  grave: '`',
-  gt: '>',
-  hat: '^',
-  lbrace: '{',
-  lbrack: '[',
-  lcub: '{',
-  lowbar: '_',
-  lpar: '(',
-  lsqb: '[',
-  lt: '<',
-  nbsp: ' ',
-  newline: '\n',
-  num: '#',
-  percnt: '%',
-  period: '.',
-  plus: '+',
-  quest: '?',
-  quot: '"',
-  rbrace: '}',
-  rbrack: ']',
-  rcub: '}',
-  rpar: ')',
-  rsqb: ']',
-  semi: ';',
-  sol: '/',
-  tab: '\t',
-  verbar: '|',
-  vert: '|',
-}
+const NAMED: readonly (readonly [name: string, character: string])[] = [
+  ['amp', '&'],
+  ['apos', "'"],
+  ['ast', '*'],
+  ['bsol', '\\'],
+  ['colon', ':'],
+  ['comma', ','],
+  ['commat', '@'],
+  ['dollar', '$'],
+  ['equals', '='],
+  ['excl', '!'],
+  ['grave', '`'],
+  ['gt', '>'],
+  ['hat', '^'],
+  ['lbrace', '{'],
+  ['lbrack', '['],
+  ['lcub', '{'],
+  ['lowbar', '_'],
+  ['lpar', '('],
+  ['lsqb', '['],
+  ['lt', '<'],
+  ['nbsp', ' '],
+  ['newline', '\n'],
+  ['num', '#'],
+  ['percnt', '%'],
+  ['period', '.'],
+  ['plus', '+'],
+  ['quest', '?'],
+  ['quot', '"'],
+  ['rbrace', '}'],
+  ['rbrack', ']'],
+  ['rcub', '}'],
+  ['rpar', ')'],
+  ['rsqb', ']'],
+  ['semi', ';'],
+  ['sol', '/'],
+  ['tab', '\t'],
+  ['verbar', '|'],
+  ['vert', '|'],
+]
 
 /** The five that browsers also take without a semicolon, and with letters right behind. */
-const LEGACY = ['amp', 'gt', 'lt', 'nbsp', 'quot'] as const
-const LONGEST_NAME = 8
+const LEGACY = ['amp', 'gt', 'lt', 'nbsp', 'quot']
+
+interface NamedReference {
+  readonly letters: readonly number[]
+  readonly codePoint: number
+  readonly legacy: boolean
+}
+
+/** The names by their first letter, so that most of what follows a `&` is done with at once. */
+const byFirstLetter = Map.groupBy(
+  NAMED.map(
+    ([name, character]): NamedReference => ({
+      letters: name.split('').map((letter) => letter.charCodeAt(0)),
+      codePoint: character.charCodeAt(0),
+      legacy: LEGACY.includes(name),
+    }),
+  ),
+  ({ letters }) => letters[0],
+)
 
 const AMPERSAND = 0x26
 const HASH = 0x23
@@ -78,14 +95,20 @@ function numberedReference(units: Uint16Array, from: number, to: number): Refere
   return { codePoint: character(value), end: at < to && units[at] === SEMICOLON ? at + 1 : at }
 }
 
-function namedReference(arena: TextArena, from: number, to: number): Reference | undefined {
-  let end = from
-  while (end < to && end - from <= LONGEST_NAME && ((arena.units[end] as number) | 0x20) >= 0x61) end++
-  const name = arena.text(from, end).toLowerCase()
-  const exact = arena.units[end] === SEMICOLON && end < to && Object.hasOwn(NAMED, name) ? NAMED[name] : undefined
-  if (exact !== undefined) return { codePoint: exact.charCodeAt(0), end: end + 1 }
-  const legacy = LEGACY.find((one) => name.startsWith(one))
-  return legacy && { codePoint: (NAMED[legacy] as string).charCodeAt(0), end: from + legacy.length }
+function startsWith(units: Uint16Array, from: number, to: number, letters: readonly number[]): boolean {
+  return from + letters.length <= to && letters.every((letter, i) => ((units[from + i] as number) | 0x20) === letter)
+}
+
+function namedReference(units: Uint16Array, from: number, to: number): Reference | undefined {
+  const candidates = from < to ? byFirstLetter.get((units[from] as number) | 0x20) : undefined
+  let legacy: Reference | undefined
+  for (const one of candidates ?? []) {
+    if (!startsWith(units, from, to, one.letters)) continue
+    const end = from + one.letters.length
+    if (end < to && units[end] === SEMICOLON) return { codePoint: one.codePoint, end: end + 1 }
+    if (one.legacy) legacy = { codePoint: one.codePoint, end }
+  }
+  return legacy
 }
 
 /** Decodes numeric references and the named ones of ASCII once, as a browser reads text. */
@@ -95,7 +118,7 @@ export const htmlDecode: Decode = (arena, from, to) => {
   let copied = from
   for (let at = indexOfUnit(units, AMPERSAND, from, to); at < to; ) {
     const isNumber = units[at + 1] === HASH && at + 1 < to
-    const reference = isNumber ? numberedReference(units, at + 2, to) : namedReference(arena, at + 1, to)
+    const reference = isNumber ? numberedReference(units, at + 2, to) : namedReference(units, at + 1, to)
     if (reference) {
       arena.copy(copied, at)
       arena.addCodePoint(reference.codePoint)

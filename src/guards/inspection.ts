@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { decodeUtf8 } from '../core/bytes.ts'
 import { findAttacks } from './find-attacks.ts'
 import type { InspectionConfig } from './guards-config.ts'
@@ -14,26 +15,16 @@ export interface Inspection {
   readonly reason: string
 }
 
-const lenientDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const nothing: Inspection = { classes: [], blocking: null, reason: '' }
-
-function decode(payload: Uint8Array): { text: string; valid: boolean } {
-  try {
-    return { text: decodeUtf8(payload), valid: true }
-  } catch {
-    return { text: lenientDecoder.decode(payload), valid: false }
-  }
-}
+const NO_BYTES = new Uint8Array()
 
 function schemaProblem(
   { jsonSchema }: InspectionConfig,
-  message: GuardedMessage,
-  text: string,
-  valid: boolean,
+  { topic, payload, retain }: GuardedMessage,
 ): string | undefined {
-  if (!jsonSchema?.topics.matches(message.topic)) return undefined
-  if (message.retain && message.payload.length === 0) return undefined // clears a retained message
-  return valid ? jsonSchema.schema.problemOf(text) : 'it is not UTF-8'
+  if (!jsonSchema?.topics.matches(topic)) return undefined
+  if (retain && payload.length === 0) return undefined // clears a retained message
+  return isUtf8(payload) ? jsonSchema.schema.problemOf(decodeUtf8(payload)) : 'it is not UTF-8'
 }
 
 /** Looks at one payload. All classes are found that there are, except that one beyond its size is not read. */
@@ -47,13 +38,12 @@ export function inspect(config: InspectionConfig, message: GuardedMessage): Insp
       reason: `the payload has ${payload.length} bytes, and may have ${config.maxPayloadSize}`,
     }
 
-  const { text, valid } = decode(payload)
   const looks = config.classes.length + config.customPatterns.length > 0
-  const scanned = scannedTexts(looks ? text : '', payload.length)
-  const problem = schemaProblem(config, message, text, valid)
+  const scanned = scannedTexts(looks ? payload : NO_BYTES)
+  const problem = schemaProblem(config, message)
   const classes = [
     ...(scanned.complete ? [] : ['size-limit']),
-    ...(config.blockBinary && !valid ? ['binary-payload'] : []),
+    ...(config.blockBinary && !isUtf8(payload) ? ['binary-payload'] : []),
     ...findAttacks(config.classes, scanned),
     ...config.customPatterns
       .filter(({ searcher }) => searcher.searchTexts(scanned.units, scanned.texts))

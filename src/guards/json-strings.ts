@@ -1,4 +1,5 @@
-import { type Decode, hexAt, indexOfUnit, type TextArena } from './text-arena.ts'
+import type { Ranges } from './ranges.ts'
+import { hexAt, type TextArena } from './text-arena.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -10,16 +11,16 @@ const LETTER_U = 0x75
 const BYTE_ORDER_MARK = 0xfeff
 /** What `\b`, `\f` and the other short escapes stand for (RFC 8259 §7). */
 const SHORT_ESCAPES: ReadonlyMap<number, number> = new Map(
-  [...'"\\/bfnrt'].map((letter, i) => [letter.charCodeAt(0), '"\\/\b\f\n\r\t'.charCodeAt(i)]),
+  '"\\/bfnrt'.split('').map((letter, i) => [letter.charCodeAt(0), '"\\/\b\f\n\r\t'.charCodeAt(i)]),
 )
-const WORDS = ['true', 'false', 'null'].map((word) => [...word].map((letter) => letter.charCodeAt(0)))
+const WORDS = ['true', 'false', 'null'].map((word) => word.split('').map((letter) => letter.charCodeAt(0)))
 
-/** Where the strings of a JSON text are: index of the first unit and behind the last, in turn. */
+/** Where the strings of a JSON text are. */
 export interface JsonStrings {
   /** Those that have no other form, where they stand. */
-  readonly plain: number[]
+  readonly plain: Ranges
   /** Those with an escape, a `%` or a `&`: in the arena, their escapes decoded. */
-  readonly decodable: number[]
+  readonly decodable: Ranges
 }
 
 function isSpace(unit: number | undefined): boolean {
@@ -31,51 +32,64 @@ function isDigit(unit: number | undefined): boolean {
 }
 
 /** Walks over a text and is done with it, or says that it is no JSON (RFC 8259). */
-class Walk implements JsonStrings {
-  readonly plain: number[] = []
-  readonly decodable: number[] = []
+class Walk {
+  readonly #plain: Ranges
+  readonly #decodable: Ranges
   readonly #arena: TextArena
   readonly #units: Uint16Array
   readonly #to: number
   #at: number
+  /** What closes each bracket that is open. */
+  #closers = new Uint8Array(64)
+  #depth = 0
 
-  constructor(arena: TextArena, from: number, to: number) {
+  constructor(arena: TextArena, from: number, to: number, { plain, decodable }: JsonStrings) {
+    this.#plain = plain
+    this.#decodable = decodable
     this.#arena = arena
     this.#units = arena.units.subarray(0, to)
     this.#to = to
     this.#at = this.#units[from] === BYTE_ORDER_MARK ? from + 1 : from
   }
 
-  /** Iterative, so that depth costs an entry and no stack. */
+  /** Iterative, so that depth costs a byte and no stack. */
   run(): boolean {
-    const closers: number[] = []
     for (;;) {
       const c = this.#next()
       if (c === 0x7b || c === 0x5b) {
         const closer = c + 2
         this.#at++
         if (this.#next() !== closer) {
-          closers.push(closer)
+          this.#open(closer)
           if (closer === 0x7d && !this.#name()) return false
           continue
         }
         this.#at++
       } else if (!this.#scalar(c)) return false
-      if (!this.#close(closers)) return false
-      if (closers.length === 0) return this.#at === this.#to
+      if (!this.#close()) return false
+      if (this.#depth === 0) return this.#at === this.#to
     }
   }
 
+  #open(closer: number): void {
+    if (this.#depth === this.#closers.length) {
+      const larger = new Uint8Array(4 * this.#depth)
+      larger.set(this.#closers)
+      this.#closers = larger
+    }
+    this.#closers[this.#depth++] = closer
+  }
+
   /** Behind a value: closes what ends here, up to the comma before the next value. */
-  #close(closers: number[]): boolean {
+  #close(): boolean {
     for (;;) {
       const c = this.#next()
-      const closer = closers.at(-1)
-      if (closer === undefined) return true
+      if (this.#depth === 0) return true
+      const closer = this.#closers[this.#depth - 1]
       if (c !== closer && c !== COMMA) return false
       this.#at++
       if (c === COMMA) return closer === 0x5d || this.#name()
-      closers.pop()
+      this.#depth--
     }
   }
 
@@ -125,7 +139,7 @@ class Walk implements JsonStrings {
       if (c > BACKSLASH) continue
       if (c === QUOTE) {
         this.#at = i + 1
-        if (plain) this.plain.push(start, i)
+        if (plain) this.#plain.add(start, i)
         else return this.#keep(start, i, escaped)
         return true
       }
@@ -141,9 +155,9 @@ class Walk implements JsonStrings {
 
   #keep(from: number, to: number, escaped: boolean): boolean {
     const start = this.#arena.length
-    if (!escaped) this.decodable.push(from, to)
+    if (!escaped) this.#decodable.add(from, to)
     else if (!this.#decode(from, to)) return false
-    else this.decodable.push(start, this.#arena.length)
+    else this.#decodable.add(start, this.#arena.length)
     return true
   }
 
@@ -185,32 +199,13 @@ export function looksLikeJson({ units }: TextArena, from: number, to: number): b
 }
 
 /**
- * Finds every string of a JSON text, names and members that a later one of the same name replaces among them; `undefined`
- * when the text is no JSON, and then the arena is as before. Builds no values. A byte order mark in front is passed over.
+ * Adds every string of a JSON text to some ranges, names and members that a later one of the same name replaces among
+ * them. Reports whether the text is JSON; when it is not, the arena is as before. Builds no values. A byte order mark in
+ * front is passed over.
  */
-export function findJsonStrings(arena: TextArena, from: number, to: number): JsonStrings | undefined {
+export function findJsonStrings(arena: TextArena, from: number, to: number, into: JsonStrings): boolean {
   const before = arena.length
-  const walk = new Walk(arena, from, to)
-  if (walk.run()) return walk
+  if (new Walk(arena, from, to, into).run()) return true
   arena.length = before
-  return undefined
-}
-
-/** Decodes `\uXXXX` wherever it stands. */
-export const unicodeDecode: Decode = (arena, from, to) => {
-  const { units } = arena
-  let changed = false
-  let copied = from
-  for (let at = indexOfUnit(units, BACKSLASH, from, to); at < to; ) {
-    const unit = units[at + 1] === LETTER_U ? hexAt(units, at + 2, 4, to) : -1
-    if (unit !== -1) {
-      arena.copy(copied, at)
-      arena.add(unit)
-      copied = at + 6
-      changed = true
-    }
-    at = indexOfUnit(units, BACKSLASH, unit === -1 ? at + 1 : copied, to)
-  }
-  if (changed) arena.copy(copied, to)
-  return changed
+  return false
 }

@@ -14,7 +14,8 @@ import type { Searcher, WorkBudget } from './searcher.ts'
 const MAX_SCHEMA_DEPTH = 64
 const MAX_SCHEMA_VALUES = 5_000
 /** Schemas of a document once references stand for themselves, which is what the validator makes code of. */
-const MAX_NODES = 2_000
+const MAX_NODES = 1_000
+/** Values of the schema that one value of a message can be held against. */
 const MAX_COST_PER_VALUE = 20_000
 const MAX_COST_PER_TEXT = 64
 
@@ -101,7 +102,7 @@ function createValidator(schema: AnySchema, searchers: ReadonlyMap<string, Searc
     ...strictOptions,
     meta: false,
     validateSchema: false,
-    code: { regExp: Object.assign(regExp, { code: 'patterns of the schema' }) },
+    code: { regExp: Object.assign(regExp, { code: 'patterns of the schema' }), optimize: false },
   })
   for (const name of formatNames) ajv.addFormat(name, formatTest(name))
   ajv.removeKeyword('uniqueItems') // compares each element with each
@@ -113,6 +114,13 @@ function createValidator(schema: AnySchema, searchers: ReadonlyMap<string, Searc
     errors: false,
   })
   return ajv.compile(schema)
+}
+
+const FOLLOWED = 'each counted as often as references lead to it'
+
+function costProblem({ perValue, perText }: SchemaCost): string | undefined {
+  if (perValue > MAX_COST_PER_VALUE) return `holds a value against more than ${MAX_COST_PER_VALUE} others, ${FOLLOWED}`
+  return perText > MAX_COST_PER_TEXT ? `has more than ${MAX_COST_PER_TEXT} patterns, ${FOLLOWED}` : undefined
 }
 
 /** A JSON Schema 2020-12 that payloads are held against, with every `format` asserted. */
@@ -136,8 +144,9 @@ export class PayloadSchema {
     const cost = measureSchema(outline)
     if ('problem' in cost) return { problems: [cost.problem] }
     const schema = cleanSchema(outline, MAX_NODES)
-    if (schema === undefined || cost.perValue > MAX_COST_PER_VALUE || cost.perText > MAX_COST_PER_TEXT)
-      return { problems: ['asks too much of a message: its references multiply, or it has too many patterns'] }
+    if (schema === undefined) return { problems: [`has more than ${MAX_NODES} schemas in it`] }
+    const costly = costProblem(cost)
+    if (costly !== undefined) return { problems: [costly] }
     const problem = metaSchemaProblem(schema)
     if (problem !== undefined) return { problems: [problem] }
     try {

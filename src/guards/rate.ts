@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import type { BucketPair } from './bucket.ts'
 import { BucketTable } from './bucket-table.ts'
 import type { GuardsConfig, Limit, RateLimitConfig } from './guards-config.ts'
@@ -5,11 +6,14 @@ import type { Caller, Refusal } from './outcome.ts'
 import { TopicFilters } from './topic-filters.ts'
 
 const ANONYMOUS = 'anonymous'
+/** Longest key that is kept as it is: a client chooses its id, and 100,000 of them are remembered. */
+const LONGEST_KEY = 256
 
-/** The key of `per-client` for a caller. */
+/** The key of `per-client` for a caller; its digest when it is very long. */
 export function bucketKey(keyBy: RateLimitConfig['keyBy'], caller: Caller): string {
   const keys = { client_id: caller.clientId, username: caller.username, client_ip: caller.ip }
-  return keys[keyBy] ?? ANONYMOUS
+  const key = keys[keyBy] ?? ANONYMOUS
+  return key.length <= LONGEST_KEY ? key : `sha256:${hash('sha256', key)}`
 }
 
 /** One bucket that a message has to be paid from. */

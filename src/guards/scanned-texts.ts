@@ -1,54 +1,67 @@
 import { htmlDecode } from './html-decode.ts'
-import { findJsonStrings, type JsonStrings, looksLikeJson, unicodeDecode } from './json-strings.ts'
+import { findJsonStrings, type JsonStrings, looksLikeJson } from './json-strings.ts'
 import { percentDecode } from './percent-decode.ts'
+import { Ranges } from './ranges.ts'
 import { type Decode, TextArena } from './text-arena.ts'
+import { unicodeDecode } from './unicode-decode.ts'
 
 /** Characters of all texts together, for each byte of the payload. */
 const TEXTS_PER_PAYLOAD = 4
 /** What a short payload may take whatever its size: all its forms, with room. */
 const FREE_CHARACTERS = 4_096
+const SPACE = 0x20
 
-/** The texts that a payload may be read as. */
+/** The texts that a payload may be read as. They are there until the texts of another payload are asked for. */
 export interface ScannedTexts {
   readonly units: Uint16Array
-  /** Each text: index of its first unit and behind its last, in turn. */
-  readonly texts: readonly number[]
+  /** Each text: index of its first unit and index behind its last, in turn. */
+  readonly texts: Uint32Array
   /** `false` when the texts together are longer than is looked at. */
   readonly complete: boolean
 }
 
-class Collection {
-  readonly arena: TextArena
-  readonly texts: number[] = []
-  complete = true
-  readonly #limit: number
+/** Makes each NUL that stands in the payload a space: texts of C end in one, and binary formats are full of them. */
+function blankNul({ units, length }: TextArena): void {
+  for (let i = 0; i < length; i++) if (units[i] === 0) units[i] = SPACE
+}
 
-  constructor(payload: string, payloadBytes: number) {
-    this.#limit = Math.max(FREE_CHARACTERS, TEXTS_PER_PAYLOAD * payloadBytes)
-    this.arena = new TextArena(payload)
+class Collection {
+  readonly arena = new TextArena()
+  readonly texts = new Ranges()
+  readonly strings: JsonStrings = { plain: new Ranges(), decodable: new Ranges() }
+  complete = true
+  #limit = 0
+
+  begin(payload: Uint8Array): void {
+    this.#limit = Math.max(FREE_CHARACTERS, TEXTS_PER_PAYLOAD * payload.length)
+    this.complete = true
+    this.arena.begin(payload)
+    blankNul(this.arena)
+    for (const ranges of [this.texts, this.strings.plain, this.strings.decodable]) ranges.clear()
   }
 
   /** Adds a text of the arena, and the forms it can be decoded to. */
   addForms(from: number, to: number): void {
-    this.texts.push(from, to)
+    this.texts.add(from, to)
     const [start, end] = this.#add(percentDecode, from, to)
     this.#add(percentDecode, start, end)
     this.#add(htmlDecode, from, to)
   }
 
   /** Adds what the strings of a JSON text say, the text itself standing at the beginning of the arena. */
-  addStrings({ plain, decodable }: JsonStrings): void {
-    for (const index of plain) this.texts.push(index)
+  addStrings(): void {
+    this.texts.addAll(this.strings.plain)
     this.#checkLimit(this.arena.length)
-    for (let i = 0; i < decodable.length && this.complete; i += 2) {
-      this.addForms(decodable[i] as number, decodable[i + 1] as number)
+    const { indices } = this.strings.decodable
+    for (let i = 0; i < indices.length && this.complete; i += 2) {
+      this.addForms(indices[i] as number, indices[i + 1] as number)
     }
   }
 
   /** Adds another form of a text; where it is, or an empty range when there is none. */
   #add(decode: Decode, from: number, to: number): readonly [number, number] {
     const [start, end] = this.decode(decode, from, to)
-    if (end > start) this.texts.push(start, end)
+    if (end > start) this.texts.add(start, end)
     return [start, end]
   }
 
@@ -68,10 +81,8 @@ class Collection {
   }
 }
 
-/** A NUL that stands in a payload is read as a space: texts of C end in one, and binary formats are full of them. */
-function withoutNul(payload: string): string {
-  return payload.includes('\0') ? payload.replaceAll('\0', ' ') : payload
-}
+/** One for the process: what a scan needs is made once, and not for each message. */
+const collection = new Collection()
 
 /**
  * Lists a payload as it stands; percent-decoded once and twice; and with its HTML references decoded. When it is JSON,
@@ -79,19 +90,18 @@ function withoutNul(payload: string): string {
  * the whole once more with its `\uXXXX` decoded. Strings that have no other form are parts of the payload, and do not
  * count towards the limit.
  */
-export function scannedTexts(payload: string, payloadBytes: number): ScannedTexts {
-  const collection = new Collection(withoutNul(payload), payloadBytes)
-  const { arena, texts } = collection
-  const length = payload.length
+export function scannedTexts(payload: Uint8Array): ScannedTexts {
+  collection.begin(payload)
+  const { arena, texts, strings } = collection
+  const { length } = arena
   const looksSo = looksLikeJson(arena, 0, length)
-  const strings = looksSo ? findJsonStrings(arena, 0, length) : undefined
-  if (strings) {
-    texts.push(0, length)
-    collection.addStrings(strings)
+  if (looksSo && findJsonStrings(arena, 0, length, strings)) {
+    texts.add(0, length)
+    collection.addStrings()
   } else {
     collection.addForms(0, length)
     const [start, end] = looksSo ? collection.decode(unicodeDecode, 0, length) : [0, 0]
     if (end > start) collection.addForms(start, end)
   }
-  return { units: arena.units, texts, complete: collection.complete }
+  return { units: arena.units, texts: texts.indices, complete: collection.complete }
 }

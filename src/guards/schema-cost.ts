@@ -1,3 +1,4 @@
+import { quote } from './problems.ts'
 import { childrenOf, ownWeight, type SchemaNode, type SchemaOutline } from './schema-outline.ts'
 
 /** How often a part of a message is looked at, at most: once for every schema that can reach it, references followed. */
@@ -7,6 +8,9 @@ export interface SchemaCost {
   /** Searches of one text. */
   readonly perText: number
 }
+
+/** References that lead to one another. */
+const MAX_REFERENCES = 256
 
 /** Places that search a text, or read it to compare it. */
 function textWeight({ assertions, applicators }: SchemaNode): number {
@@ -25,18 +29,18 @@ export function measureSchema(outline: SchemaOutline): SchemaCost | { problem: s
   let problem: string | undefined
 
   const refuse = (node: SchemaNode, message: string): SchemaCost => {
-    problem ??= `${JSON.stringify(node.pointer)} ${message}`
+    problem ??= `${quote(node.pointer)} ${message}`
     return { perValue: 0, perText: 0 }
   }
-  const measure = (node: SchemaNode): SchemaCost => {
+  const measure = (node: SchemaNode, references: number): SchemaCost => {
     const cost = known.get(node)
     if (cost === 'open') return refuse(node, 'refers to itself: the cost of a message would have no bound')
     if (cost) return cost
+    if (references > MAX_REFERENCES) return refuse(node, `is behind more than ${MAX_REFERENCES} references`)
     known.set(node, 'open')
     const target = node.ref === null ? undefined : outline.target(node.ref)
-    if (node.ref !== null && !target)
-      refuse(node, 'refers to what is not a schema of this document; others are not fetched')
-    const parts = [...childrenOf(node), ...(target ? [target] : [])].map(measure)
+    const parts = childrenOf(node).map((child) => measure(child, references))
+    if (target) parts.push(measure(target, references + 1))
     const sum = {
       perValue: parts.reduce((total, part) => total + part.perValue, ownWeight(node)),
       perText: parts.reduce((total, part) => total + part.perText, textWeight(node)),
@@ -45,6 +49,6 @@ export function measureSchema(outline: SchemaOutline): SchemaCost | { problem: s
     return sum
   }
 
-  const cost = measure(outline.root)
+  const cost = measure(outline.root, 0)
   return problem === undefined ? cost : { problem }
 }

@@ -15,6 +15,9 @@ export interface SchemaNode {
   readonly ref: string | null
 }
 
+/** Nodes are looked up by their pointers, and a table of very long names is slow. */
+const MAX_POINTER_LENGTH = 4_096
+
 type Schemas = SchemaNode | readonly SchemaNode[] | ReadonlyMap<string, SchemaNode>
 
 type JsonObject = Readonly<Record<string, unknown>>
@@ -51,6 +54,10 @@ export class SchemaOutline {
     if ($schema !== undefined && $schema !== 'https://json-schema.org/draft/2020-12/schema')
       this.#refuse('#/$schema', 'must be "https://json-schema.org/draft/2020-12/schema", or left out')
     this.root = this.#read(isObject(json) ? rest : json, '#')
+    for (const { pointer, ref } of this.#nodes.values()) {
+      if (ref !== null && !this.target(ref))
+        this.#refuse(step(pointer, '$ref'), 'names no schema of this document; others are not fetched')
+    }
   }
 
   /** The schema that a `$ref` of this document names; `undefined` when there is none. */
@@ -70,6 +77,10 @@ export class SchemaOutline {
   }
 
   #read(json: unknown, pointer: string): SchemaNode {
+    if (pointer.length > MAX_POINTER_LENGTH) {
+      this.#refuse(pointer, `stands under names that are longer than ${MAX_POINTER_LENGTH} characters together`)
+      return { pointer, assertions: true, applicators: [], ref: null }
+    }
     const node = this.#parse(json, pointer)
     this.#nodes.set(pointer, node)
     const anchor = isObject(json) ? json['$anchor'] : undefined

@@ -71,7 +71,7 @@ export class Searcher {
   }
 
   /** Reports whether one of some texts, each the units between two indices, holds a match. */
-  searchTexts(units: Uint16Array, texts: readonly number[]): boolean {
+  searchTexts(units: Uint16Array, texts: Uint32Array): boolean {
     for (let i = 0; i < texts.length; i += 2) {
       if (this.#run(units, texts[i] as number, texts[i + 1] as number, null) === MATCH) return true
     }
@@ -79,7 +79,7 @@ export class Searcher {
   }
 
   /** Does the same as long as the states it needs are known or within the budget; `undefined` when it stopped there. */
-  trySearchTexts(units: Uint16Array, texts: readonly number[], budget: WorkBudget): boolean | undefined {
+  trySearchTexts(units: Uint16Array, texts: Uint32Array, budget: WorkBudget): boolean | undefined {
     for (let i = 0; i < texts.length; i += 2) {
       const end = this.#run(units, texts[i] as number, texts[i + 1] as number, budget)
       if (end < 0) return end === MATCH ? true : undefined
@@ -101,6 +101,14 @@ export class Searcher {
 
   /** `MATCH`, `GIVEN_UP`, or a row in which the text ends without a match. */
   #run(units: Uint16Array, from: number, to: number, budget: WorkBudget | null): number {
+    const row = this.#walk(units, from, to, budget)
+    if (row < 0) return row
+    const end = this.#table[row + this.#width - 1] as number
+    return end === UNKNOWN ? this.#make(row, this.#width - 1, budget) : end
+  }
+
+  /** The row behind the last character, `MATCH` or `GIVEN_UP`. Nothing but a loop, which is what the compiler does well. */
+  #walk(units: Uint16Array, from: number, to: number, budget: WorkBudget | null): number {
     const latin1 = this.#latin1
     let table = this.#table
     let row = this.#start
@@ -120,8 +128,7 @@ export class Searcher {
       }
       row = next
     }
-    const end = table[row + this.#width - 1] as number
-    return end === UNKNOWN ? this.#make(row, this.#width - 1, budget) : end
+    return row
   }
 
   #classOf(codePoint: number): number {

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { writeUtf8 } from './utf8-units.ts'
 
 /** UTF-16 code units of a text, without its string. */
 export function unitsOf(text: string): Uint16Array {
@@ -7,31 +8,33 @@ export function unitsOf(text: string): Uint16Array {
   return units
 }
 
-/** Units beyond its first text that an arena has room for from the start. */
-const SPARE = 1_024
+/** Units that an arena begins with, and the most that it keeps: fresh memory of some megabytes costs more than a scan. */
+const INITIAL = 4_096
+const KEPT = 4_194_304
 
 /**
  * Texts as UTF-16 code units in one array, so that thousands of short ones cost neither a string nor an object each. A
- * text is the range between two indices, and never changes once it is there.
+ * text is the range between two indices, and does not change until the arena is begun anew.
  */
 export class TextArena {
   /** Replaced when it grows; what was read from is then left behind as it was. */
-  units: Uint16Array
+  units = new Uint16Array(INITIAL)
   /** Units in use. */
-  length: number
+  length = 0
 
-  /** Begins with one text. */
-  constructor(text: string) {
-    this.units = new Uint16Array(text.length + SPARE)
-    Buffer.from(this.units.buffer).write(text, 'utf16le')
-    this.length = text.length
+  /** Forgets all texts, and holds the one that some bytes of UTF-8 are. */
+  begin(payload: Uint8Array): void {
+    this.length = 0
+    if (this.units.length > KEPT) this.units = new Uint16Array(INITIAL)
+    this.reserve(payload.length)
+    this.length = writeUtf8(payload, this.units)
   }
 
   /** Makes room for that many units more. */
   reserve(count: number): void {
     if (this.length + count <= this.units.length) return
     const larger = new Uint16Array(2 * this.units.length + count)
-    larger.set(this.units)
+    larger.set(this.units.subarray(0, this.length))
     this.units = larger
   }
 
@@ -51,10 +54,6 @@ export class TextArena {
   copy(from: number, to: number): void {
     this.units.copyWithin(this.length, from, to)
     this.length += to - from
-  }
-
-  text(from: number, to: number): string {
-    return Buffer.from(this.units.buffer).toString('utf16le', 2 * from, 2 * to)
   }
 }
 

@@ -11,6 +11,7 @@ import {
   spelledFilter,
 } from './compiled-rule.ts'
 import type { RuleAction } from './document.ts'
+import { fillLevels } from './fill.ts'
 import { inSlices } from './in-slices.ts'
 import { LevelTable } from './level-table.ts'
 import { ANY, canonical, type Levels, REST } from './levels.ts'
@@ -26,8 +27,9 @@ import {
   WILD,
 } from './pattern-trie.ts'
 import { literalPrefix } from './regex/check-regex.ts'
-import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
+import { compileTopicRegex } from './regex/compile-regex.ts'
 import type { Matcher, PatternLevel, Policy, RegexMatcher, Rule, WhenMember } from './rule.ts'
+import { sortInSteps } from './sort-in-steps.ts'
 
 /** The patterns of one effect. */
 export interface EffectIndex {
@@ -49,8 +51,6 @@ export interface CompiledPolicy {
   readonly connect: Bucket
   /** By the number of `CompiledRule.when`. */
   readonly whens: readonly (readonly WhenMember[])[]
-  /** A regex without variables, compiled when it is first needed. */
-  readonly regexOf: (matcher: RegexMatcher) => TopicRegex
   /** The highest priority of an allow that can carve a hole into a lower deny; `-Infinity` without one. */
   readonly topCarver: number
   /** Whether deliveries under a subscription that filter patterns granted need no check of their own. */
@@ -136,6 +136,7 @@ class IndexBuilder {
           isTemplate(level) ? [this.numbering.templateOf(level, rule.isDeny, i === 0)] : [],
         )
       : NO_TEMPLATES
+    const captures = capturesIn(levels)
     return {
       rule,
       order: rule.order,
@@ -145,7 +146,10 @@ class IndexBuilder {
       levels,
       dollar,
       templates,
-      captures: capturesIn(levels),
+      captures,
+      filled: templates.length > 0 ? null : fillLevels(levels, rule.isDeny, () => undefined),
+      regexes:
+        matcher.kind === 'regex' && matcher.variables.length === 0 ? [compileTopicRegex(matcher.parts, [])] : null,
       isPlainForNames: unconditional && retain === 'any' && will,
       isPlainForFilters: unconditional && shared === 'any' && shareGroups === null,
     }
@@ -252,37 +256,29 @@ function checksDeliveries({ enabled, actions, effect, matchers }: Rule): boolean
   return effect === 'deny' && matchers.some((one) => one.kind === 'regex' && one.subscribe === 'text')
 }
 
-function createRegexes(): CompiledPolicy['regexOf'] {
-  const regexes = new WeakMap<RegexMatcher, TopicRegex>()
-  return (matcher) => {
-    const known = regexes.get(matcher)
-    if (known) return known
-    const made = compileTopicRegex(matcher.parts, [])
-    regexes.set(matcher, made)
-    return made
-  }
-}
-
 function* compileSteps(policy: Policy): Generator<void, CompiledPolicy> {
   const builder = new IndexBuilder(policy)
-  const sorted = policy.rules.filter(({ enabled }) => enabled).sort(compareRules)
+  const enabled = policy.rules.filter((rule) => rule.enabled)
+  yield
+  const sorted = yield* sortInSteps(enabled, compareRules)
   const rules: CompiledRule[] = []
+  const rulesById = new Map<string, CompiledRule>()
   for (const [order, one] of sorted.entries()) {
     const rule = compileRule(one, order, builder.numbering)
     rules.push(rule)
+    rulesById.set(rule.id, rule)
     yield* builder.add(rule)
   }
   const { levels, allow, deny, connect, topCarver, numbering } = builder
   return {
     policy,
     rules,
-    rulesById: new Map(rules.map((rule) => [rule.id, rule])),
+    rulesById,
     levels,
     allow,
     deny,
     connect,
     whens: numbering.whens,
-    regexOf: createRegexes(),
     topCarver,
     deliversUnchecked: policy.options.receive === 'derive' && !policy.rules.some(checksDeliveries),
   }

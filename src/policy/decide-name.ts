@@ -7,7 +7,7 @@ import { covers, levelsOf } from './levels.ts'
 import { asks, type Entry } from './pattern-trie.ts'
 import type { Rule } from './rule.ts'
 import type { Session } from './session.ts'
-import { topicNameProblem } from './topic-syntax.ts'
+import { scannedNameProblem } from './topic-syntax.ts'
 import { type Judge, Walk } from './walk.ts'
 
 /** The change of a message that exceeds a limit of QoS. */
@@ -55,8 +55,11 @@ class NameJudge implements Judge {
     const { matcher, dollar, isDeny } = entry
     if (matcher.kind === 'regex') {
       if (!dollar && levels.startsWithDollar) return
-      const regexes = this.#session.regexesOf(matcher, isDeny)
-      if (regexes.some((one) => one.matches(levels.text, isDeny))) this.#judge(entry, [])
+      for (const regex of this.#session.regexesOf(entry)) {
+        if (!regex.matches(levels.text, isDeny)) continue
+        this.#judge(entry, entry.captures)
+        return
+      }
       return
     }
     const name = levelsOf(levels.text)
@@ -109,15 +112,13 @@ const judge = new NameJudge()
 export function decideName(session: Session, { action, topic, qos = 0, retain = false }: AccessRequest): Decision {
   const { policy, levels: table, allow: allows, deny: denies } = session.compiled
   const isDelivery = action === 'receive'
-  const problem = topicNameProblem(topic, policy.options, isDelivery)
+  const bits = table.split(topic, levels)
+  const problem = scannedNameProblem(topic, bits, levels.count, policy.options, isDelivery)
   if (problem !== undefined) return deny(`invalid-topic:${problem}`)
-  table.split(topic, levels)
   judge.start(session, isDelivery, action === 'will', qos, retain)
   const ask = isDelivery ? asks.receive : asks.publish
-  walk.name(denies.filters, ask, levels, session)
-  walk.judge(judge)
-  walk.name(allows.filters, ask, levels, session)
-  walk.judge(judge)
+  walk.name(denies.filters, ask, levels, session, judge)
+  walk.name(allows.filters, ask, levels, session, judge)
   const { best, change } = judge
   if (best === null) {
     const effect = isDelivery ? policy.defaults.subscribe : policy.defaults.publish

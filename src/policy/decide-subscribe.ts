@@ -31,10 +31,9 @@ class GrantJudge implements Judge {
   qos: Qos = 0
   protected subscription!: Subscription
 
-  start(subscription: Subscription): this {
+  start(subscription: Subscription): void {
     this.best = null
     this.subscription = subscription
-    return this
   }
 
   consider(entry: Entry): void {
@@ -99,12 +98,11 @@ class CarvingJudge implements Judge {
   #hole!: Levels
   #tier = 0
 
-  start(subscription: Subscription, hole: Levels, tier: number): this {
+  start(subscription: Subscription, hole: Levels, tier: number): void {
     this.carved = false
     this.#subscription = subscription
     this.#hole = hole
     this.#tier = tier
-    return this
   }
 
   consider({ rule, captures, matcher }: Entry): void {
@@ -132,20 +130,21 @@ class RefusalJudge implements Judge {
   #tier = 0
   #isFilteredMode = false
 
-  start(subscription: Subscription, tier: number): this {
+  start(subscription: Subscription, tier: number): void {
     this.rule = null
     this.covers = false
     this.isFiltered = false
     this.#subscription = subscription
     this.#tier = tier
     this.#isFilteredMode = subscription.session.compiled.policy.options.subscribe === 'filtered'
-    return this
   }
 
   consider(entry: Entry): void {
     const { rule } = entry
     if (rule.priority < this.#tier || (this.rule !== null && rule.order > this.rule.order)) return
-    if (!this.#subscription.session.holds(rule) || !shareConditionsHold(rule, this.#subscription)) return
+    if (!entry.isPlainForFilters) {
+      if (!this.#subscription.session.holds(rule) || !shareConditionsHold(rule, this.#subscription)) return
+    }
     const hits = hitsOf(entry, this.#subscription)
     const someCovers = hits.some((hit) => hit.covers)
     if (this.rule === rule) {
@@ -173,8 +172,8 @@ class RefusalJudge implements Judge {
     if (pattern === null || topCarver <= priority) return false
     const hole = intersect(pattern, filter)
     levels.split(filterText(hole), holeLevels)
-    holeWalk.covering(allows.filters, asks.subscribe, holeLevels, session)
-    holeWalk.judge(carving.start(this.#subscription, hole, priority))
+    carving.start(this.#subscription, hole, priority)
+    holeWalk.covering(allows.filters, asks.subscribe, holeLevels, session, carving)
     return carving.carved
   }
 }
@@ -187,33 +186,24 @@ function findGrant(subscription: Subscription): GrantJudge {
   const { session } = subscription
   const { filters, texts } = session.compiled.allow
   granting.start(subscription)
-  walk.covering(filters, asks.subscribe, filterLevels, session)
-  walk.judge(granting)
-  if (!texts.isEmpty) {
-    walk.text(texts, asks.subscribe, textLevels, session, false)
-    walk.judge(granting)
-  }
+  walk.covering(filters, asks.subscribe, filterLevels, session, granting)
+  if (!texts.isEmpty) walk.text(texts, asks.subscribe, textLevels, session, false, granting)
   return granting
 }
 
 function findRefusal(subscription: Subscription, tier: number): RefusalJudge {
   const { session } = subscription
-  const { levels, deny: denies } = session.compiled
+  const { deny: denies } = session.compiled
   refusing.start(subscription, tier)
-  walk.overlapping(denies.filters, asks.subscribe, filterLevels, session, levels)
-  walk.judge(refusing)
-  if (!denies.texts.isEmpty) {
-    walk.text(denies.texts, asks.subscribe, textLevels, session, true)
-    walk.judge(refusing)
-  }
+  walk.overlapping(denies.filters, asks.subscribe, filterLevels, session, refusing)
+  if (!denies.texts.isEmpty) walk.text(denies.texts, asks.subscribe, textLevels, session, true, refusing)
   return refusing
 }
 
 function findPartialGrant(subscription: Subscription): GrantJudge {
   const { session } = subscription
-  const { levels, allow: allows } = session.compiled
-  walk.overlapping(allows.filters, asks.subscribe, filterLevels, session, levels)
-  walk.judge(partial.start(subscription))
+  partial.start(subscription)
+  walk.overlapping(session.compiled.allow.filters, asks.subscribe, filterLevels, session, partial)
   return partial
 }
 

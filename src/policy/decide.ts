@@ -66,13 +66,11 @@ function decideUnsubscribe(session: Session, { topic }: AccessRequest): Decision
     if (matcher.kind === 'eq') return session.fill(entry).some(({ levels }) => equalsText(levels, text, rule.isDeny))
     if (matcher.kind === 'filter') return session.fill(entry).some(({ levels }) => covers(levels, filter, dollar))
     if (!dollar && textLevels.startsWithDollar) return false
-    return session.regexesOf(matcher, rule.isDeny).some((one) => one.matches(text, rule.isDeny))
+    return session.regexesOf(entry).some((one) => one.matches(text, rule.isDeny))
   })
   for (const { filters, texts } of [denies, allows]) {
-    walk.covering(filters, asks.unsubscribe, filterLevels, session)
-    walk.judge(judge)
-    walk.text(texts, asks.unsubscribe, textLevels, session, texts === denies.texts)
-    walk.judge(judge)
+    walk.covering(filters, asks.unsubscribe, filterLevels, session, judge)
+    walk.text(texts, asks.unsubscribe, textLevels, session, texts === denies.texts, judge)
   }
   return judge.decision(policy.defaults.unsubscribe)
 }

@@ -192,7 +192,7 @@ function askersOf(
   for (const { name, identity } of given.slice(0, MAX_GIVEN)) add(name, identity, null)
   for (const { tests } of policies) {
     for (const { name, as, do: action, topic, qos, retain } of tests.slice(0, MAX_FROM_TESTS))
-      add(`test ${quote(name)}`, as, null).asks.push({ action, topic, qos, retain })
+      add(`as in test ${quote(name)}`, as, null).asks.push({ action, topic, qos, retain })
   }
   add('somebody', common, null)
   add('nobody', {}, null)

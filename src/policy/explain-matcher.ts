@@ -1,11 +1,5 @@
 import type { AccessRequest } from './access.ts'
-import {
-  type CapturePlace,
-  type CompiledRule,
-  type FilledPattern,
-  isTemplate,
-  spelledFilter,
-} from './compiled-rule.ts'
+import { type CapturePlace, type CompiledRule, type FilledPattern, isTemplate, spelledFilter } from './compiled-rule.ts'
 import { fillLevels } from './fill.ts'
 import { canonical, covers, filterText, type Levels, overlaps } from './levels.ts'
 import { coverCounterExample, overlapWitness, regexCoversFilter, regexOverlapsFilter } from './regex/language.ts'
@@ -125,7 +119,7 @@ function explainEq(matcher: EqMatcher, asked: Asked): MatcherStep {
 function explainRegex(matcher: RegexMatcher, asked: Asked): MatcherStep {
   const { rule, request, session, subscription } = asked
   const { text, dollar } = matcher
-  const regexes = session.regexesOf(matcher, rule.isDeny)
+  const regexes = session.fillRegex(matcher, rule.isDeny)
   const first = typeof matcher.parts[0] === 'object'
   const missing = unresolved(
     matcher.variables.map((variable, i) => ({ variable, first: first && i === 0 })),

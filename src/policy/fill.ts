@@ -1,5 +1,5 @@
 import { type CapturePlace, type FilledPattern, isTemplate, spansLevels } from './compiled-rule.ts'
-import { ANY, canonical, type Level } from './levels.ts'
+import { ANY, canonical, type Level, type Levels } from './levels.ts'
 import type { PatternLevel, TemplateLevel } from './rule.ts'
 
 interface Filling {
@@ -21,6 +21,7 @@ export function fillLevels(
   strict: boolean,
   textsOf: (level: TemplateLevel, at: number) => readonly string[] | undefined,
 ): readonly FilledPattern[] {
+  if (levels.every((level) => typeof level !== 'object')) return [{ levels: canonical(levels as Levels), captures: [] }]
   let fillings: Filling[] = [{ levels: [], captures: [] }]
   for (const [at, level] of levels.entries()) {
     if (!isTemplate(level)) {

@@ -1,3 +1,5 @@
+import { characterBits } from './topic-syntax.ts'
+
 /** Numbers of the two texts that are wildcards in a filter and ordinary text in an `eq`. 0 is a text of no pattern. */
 export const PLUS_ID = 1
 export const HASH_ID = 2
@@ -147,9 +149,14 @@ export class LevelTable {
     return this.#texts[id] as string
   }
 
-  /** Splits a name or filter into its levels. Validate before: it has at most 128. */
-  split(text: string, into: TopicLevels): void {
+  /**
+   * Splits a name or filter into its levels; those beyond 129 are counted and not kept.
+   *
+   * @returns the bits of its characters, see `characterBits`
+   */
+  split(text: string, into: TopicLevels): number {
     into.text = text
+    let bits = 0
     let count = 0
     let start = 0
     let hash = this.#seed
@@ -157,13 +164,16 @@ export class LevelTable {
       const c = text.charCodeAt(i)
       if (c !== SLASH) {
         hash = Math.imul(hash ^ c, PRIME)
+        bits |= characterBits(c)
         continue
       }
-      into.set(count++, this.#find(text, start, i, hash), start, i)
+      if (count < MAX_LEVELS) into.set(count, this.#find(text, start, i, hash), start, i)
+      count++
       start = i + 1
       hash = this.#seed
     }
-    into.set(count, this.#find(text, start, text.length, hash), start, text.length)
+    if (count < MAX_LEVELS) into.set(count, this.#find(text, start, text.length, hash), start, text.length)
     into.count = count + 1
+    return bits
   }
 }

@@ -93,14 +93,12 @@ function parseTest(value: unknown, path: string, index: number, problems: Proble
   }
 }
 
-function refuseTwins(rules: readonly (Rule | undefined)[], problems: Problems): void {
-  const seen = new Map<string, number>()
-  for (const [i, rule] of rules.entries()) {
-    if (!rule) continue
-    const first = seen.get(rule.id)
-    if (first === undefined) seen.set(rule.id, i)
-    else problems.add(`rules[${i}].id`, `${quote(rule.id)} is the id of rules[${first}] too`)
-  }
+/** Refuses a rule whose id another one has. */
+function refuseTwin(rule: Rule | undefined, i: number, seen: Map<string, number>, problems: Problems): void {
+  if (!rule) return
+  const first = seen.get(rule.id)
+  if (first === undefined) seen.set(rule.id, i)
+  else problems.add(`rules[${i}].id`, `${quote(rule.id)} is the id of rules[${first}] too`)
 }
 
 /** Whether some deliveries of a document are filtered, which a shared subscription cannot be. */
@@ -138,12 +136,14 @@ function* parseSteps(json: unknown): Generator<void, ParseResult> {
   const aliases = parseAliases(reader)
   if (!reader.has('rules')) reader.refuse('rules', 'required: a list, empty to refuse everything')
   const rules: (Rule | undefined)[] = []
+  const ids = new Map<string, number>()
   for (const { value, path } of reader.list('rules', MAX_RULES)) {
     if (problems.full) break
-    rules.push(parseRule(value, path, aliases, problems))
+    const rule = parseRule(value, path, aliases, problems)
+    refuseTwin(rule, rules.length, ids, problems)
+    rules.push(rule)
     yield
   }
-  refuseTwins(rules, problems)
   refuseSharesBesideFilters(reader, options, rules)
   const tests = reader.list('tests', MAX_TESTS).map(({ value, path }, i) => parseTest(value, path, i, problems))
   if (problems.found.length > 0) return { policy: undefined, problems: problems.found }

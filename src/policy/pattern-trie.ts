@@ -1,4 +1,5 @@
-import type { CapturePlace, CompiledRule, IndexedTemplate, KeyedMember } from './compiled-rule.ts'
+import type { CapturePlace, CompiledRule, FilledPattern, IndexedTemplate, KeyedMember } from './compiled-rule.ts'
+import type { TopicRegex } from './regex/compile-regex.ts'
 import type { Matcher, PatternLevel } from './rule.ts'
 
 /** What is asked of an index; each has its own entries at the same nodes. */
@@ -18,8 +19,12 @@ export interface Entry {
   readonly levels: readonly PatternLevel[]
   readonly dollar: boolean
   readonly templates: readonly IndexedTemplate[]
+  /** A regex without variables; they are filled in by each session. */
+  readonly regexes: readonly TopicRegex[] | null
   /** Where captures stand, as long as no variable before them spans levels. */
   readonly captures: readonly CapturePlace[]
+  /** What a pattern without variables comes to; `null` for others. */
+  readonly filled: readonly FilledPattern[] | null
   /** Nothing but its pattern and its key decides whether the rule applies, and it changes nothing. */
   readonly isPlainForNames: boolean
   readonly isPlainForFilters: boolean
@@ -30,7 +35,7 @@ export interface Bucket {
   /** Most buckets hold one entry. */
   first: Entry | null
   more: Entry[] | null
-  keyed: { readonly member: KeyedMember; readonly byValue: Map<string, Entry[]> }[] | null
+  keyed: { readonly member: KeyedMember; readonly byValue: Map<string, Entry | Entry[]> }[] | null
 }
 
 /** Children of a node that depend on the identity, and patterns that only share its prefix and have to be tried. */
@@ -239,8 +244,9 @@ export function addToBucket(bucket: Bucket, entry: Entry, closes: (entry: Entry)
     bucket.keyed.push(keyed)
   }
   for (const value of new Set(key.values)) {
-    const entries = keyed.byValue.get(value)
-    if (entries) append(entries, entry, closes)
-    else keyed.byValue.set(value, [entry])
+    const known = keyed.byValue.get(value)
+    if (known === undefined) keyed.byValue.set(value, entry)
+    else if (Array.isArray(known)) append(known, entry, closes)
+    else if (!closes(known)) keyed.byValue.set(value, [known, entry])
   }
 }

@@ -92,6 +92,7 @@ export class Reader {
   /** Refuses members that are not in the vocabulary; `x-…` is for the author's own use. */
   refuseUnknown(vocabulary: readonly string[]): void {
     for (const name of Object.keys(this.json)) {
+      if (this.problems.full) return
       if (vocabulary.includes(name) || name.startsWith('x-')) continue
       const near = meant(name, vocabulary)
       this.refuse(

@@ -10,20 +10,21 @@ interface Relation {
   overlaps?: boolean
 }
 
-const relations = new WeakMap<TopicRegex, Map<string, Relation>>()
+/** By filter, one map for each way of comparing. */
+const relations = new WeakMap<TopicRegex, readonly Map<string, Relation>[]>()
 
 function relationOf(regex: TopicRegex, text: string, { exact, dollar }: LanguageOptions): Relation {
-  let known = relations.get(regex)
-  if (!known) {
-    known = new Map()
-    relations.set(regex, known)
+  let maps = relations.get(regex)
+  if (!maps) {
+    maps = [new Map(), new Map(), new Map(), new Map()]
+    relations.set(regex, maps)
   }
-  const key = `${exact ? 'e' : '-'}${dollar ? '$' : '-'}${text}`
-  let relation = known.get(key)
+  const known = maps[(exact ? 2 : 0) + (dollar ? 1 : 0)] as Map<string, Relation>
+  let relation = known.get(text)
   if (!relation) {
     if (known.size >= MAX_REMEMBERED) known.clear()
     relation = {}
-    known.set(key, relation)
+    known.set(text, relation)
   }
   return relation
 }

@@ -22,7 +22,7 @@ export class Session {
   readonly identity: Identity
   readonly #whens = new Map<number, boolean>()
   readonly #texts = new Map<number, readonly string[] | undefined>()
-  readonly #keys = new Map<KeyedMember, readonly string[]>()
+  readonly #keys: Partial<Record<KeyedMember, readonly string[]>> = {}
   readonly #filled = new Map<Entry, readonly FilledPattern[]>()
   readonly #regexes = new Map<RegexMatcher, readonly TopicRegex[]>()
   readonly #elements = new Map<string, ReadonlySet<unknown>>()
@@ -43,12 +43,8 @@ export class Session {
   }
 
   keyValues(member: KeyedMember): readonly string[] {
-    let values = this.#keys.get(member)
-    if (values === undefined) {
-      values = keyValues(this.identity, member)
-      this.#keys.set(member, values)
-    }
-    return values
+    this.#keys[member] ??= keyValues(this.identity, member)
+    return this.#keys[member]
   }
 
   /** The texts that a level with variables stands for; `undefined`: any level for a deny, none for an allow. */
@@ -63,8 +59,8 @@ export class Session {
 
   /** What a pattern comes to: one filter for each alternative of its variables. */
   fill(entry: Entry): readonly FilledPattern[] {
+    if (entry.filled !== null) return entry.filled
     const { levels, templates, isDeny } = entry
-    if (templates.length === 0) return fillLevels(levels, isDeny, () => undefined)
     let filled = this.#filled.get(entry)
     if (!filled) {
       const textsOf = ({ text }: TemplateLevel, at: number) => {
@@ -82,16 +78,19 @@ export class Session {
     return key === null || this.keyValues(key.member).some((value) => key.values.includes(value))
   }
 
-  /** A regex with its variables filled in: one for each alternative, none for an allow that cannot be filled. */
-  regexesOf(matcher: RegexMatcher, strict: boolean): readonly TopicRegex[] {
-    const known = this.#regexes.get(matcher)
-    if (known !== undefined) return known
-    const made = matcher.variables.length === 0 ? [this.compiled.regexOf(matcher)] : this.#fillRegex(matcher, strict)
-    this.#regexes.set(matcher, made)
-    return made
+  /** The regex of an entry with its variables filled in: one for each alternative, none for an allow that cannot be filled. */
+  regexesOf({ regexes, matcher, isDeny }: Entry): readonly TopicRegex[] {
+    if (regexes !== null || matcher.kind !== 'regex') return regexes ?? []
+    let filled = this.#regexes.get(matcher)
+    if (filled === undefined) {
+      filled = this.fillRegex(matcher, isDeny)
+      this.#regexes.set(matcher, filled)
+    }
+    return filled
   }
 
-  #fillRegex({ parts, variables }: RegexMatcher, strict: boolean): readonly TopicRegex[] {
+  /** Fills a regex in, and remembers nothing. */
+  fillRegex({ parts, variables }: RegexMatcher, strict: boolean): readonly TopicRegex[] {
     let fillings: (string | null)[][] = [[]]
     for (const [i, variable] of variables.entries()) {
       const first = typeof parts[0] === 'object' && parts[0].hole === i

@@ -3,7 +3,6 @@ import type { Qos } from './document.ts'
 import { canonical, covers, type Levels, levelsOf, overlaps } from './levels.ts'
 import type { Entry } from './pattern-trie.ts'
 import { regexCovers, regexOverlaps } from './regex-relation.ts'
-import type { RegexMatcher } from './rule.ts'
 import type { Session } from './session.ts'
 import type { SharedFilter } from './topic-syntax.ts'
 
@@ -70,13 +69,10 @@ export function requirementsHold(
 }
 
 /** Whether a regex matches the text of the filter. */
-export function regexMatchesText(
-  matcher: RegexMatcher,
-  { rule, dollar }: Entry,
-  { session, text }: Subscription,
-): boolean {
+export function regexMatchesText(entry: Entry, { session, text }: Subscription): boolean {
+  const { dollar, isDeny } = entry
   if (!dollar && text.charCodeAt(0) === 0x24) return false
-  return session.regexesOf(matcher, rule.isDeny).some((one) => one.matches(text, rule.isDeny))
+  return session.regexesOf(entry).some((one) => one.matches(text, isDeny))
 }
 
 /**
@@ -115,10 +111,10 @@ export function hitsOf(entry: Entry, subscription: Subscription): readonly Hit[]
     return hits
   }
   if (matcher.subscribe === 'text')
-    return regexMatchesText(matcher, entry, subscription) ? [{ covers: true, pattern: null }] : []
+    return regexMatchesText(entry, subscription) ? [{ covers: true, pattern: null }] : []
   const how = { exact: !delivery, dollar }
   return session
-    .regexesOf(matcher, rule.isDeny)
+    .regexesOf(entry)
     .filter((regex) => regexOverlaps(regex, filter, text, how))
     .map((regex) => ({ covers: regexCovers(regex, filter, text, how), pattern: null }))
 }
@@ -128,9 +124,9 @@ export function triedAllowHolds(entry: Entry, subscription: Subscription): boole
   const { rule, matcher, dollar } = entry
   const { session, filter, text, delivery } = subscription
   if (matcher.kind === 'regex') {
-    if (matcher.subscribe === 'text') return regexMatchesText(matcher, entry, subscription)
+    if (matcher.subscribe === 'text') return regexMatchesText(entry, subscription)
     const how = { exact: !delivery, dollar }
-    return session.regexesOf(matcher, rule.isDeny).some((regex) => regexCovers(regex, filter, text, how))
+    return session.regexesOf(entry).some((regex) => regexCovers(regex, filter, text, how))
   }
   if (matcher.kind === 'eq') {
     return session.fill(entry).some(({ levels, captures }) => {

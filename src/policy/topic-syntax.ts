@@ -30,33 +30,46 @@ export type TopicProblem =
   | 'share-empty-group'
   | 'share-wildcard-group'
 
-/** What one pass over a text finds: bits, and above them the number of slashes. */
+/** What one pass over a text finds in its characters. */
 const NUL = 1
 const CONTROL = 2
 const BEYOND_ASCII = 4
 const WILDCARD = 8
-const SLASHES = 16
 
-function scan(text: string): number {
-  let found = 0
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (c === 0x2f) found += SLASHES
-    else if (c === 0x2b || c === 0x23) found |= WILDCARD
-    else if (c < 0x20) found |= c === 0 ? NUL : CONTROL
-    else if (c >= 0x7f) found |= c <= 0x9f ? CONTROL | BEYOND_ASCII : BEYOND_ASCII
-  }
-  return found
+/** What a character says about the text that it stands in; the bits of all are or-ed. */
+export function characterBits(c: number): number {
+  if (c > 0x2b && c < 0x7f) return 0
+  if (c === 0x2b || c === 0x23) return WILDCARD
+  if (c < 0x20) return c === 0 ? NUL : CONTROL
+  if (c < 0x7f) return 0
+  return c <= 0x9f ? CONTROL | BEYOND_ASCII : BEYOND_ASCII
 }
 
-function textProblem(text: string, found: number, limits: SyntaxLimits): TopicProblem | undefined {
+/** A text, read once: the bits of its characters, and the number of its levels. */
+export interface TextScan {
+  readonly bits: number
+  readonly levels: number
+}
+
+function scan(text: string): TextScan {
+  let bits = 0
+  let levels = 1
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (c === 0x2f) levels++
+    else bits |= characterBits(c)
+  }
+  return { bits, levels }
+}
+
+function textProblem(text: string, bits: number, levels: number, limits: SyntaxLimits): TopicProblem | undefined {
   if (text === '') return 'empty'
-  const ascii = (found & BEYOND_ASCII) === 0
+  const ascii = (bits & BEYOND_ASCII) === 0
   if (!ascii && !text.isWellFormed()) return 'ill-formed-utf'
-  if (found & NUL) return 'nul'
-  if (found & CONTROL && limits.rejectControlChars) return 'control-char'
+  if (bits & NUL) return 'nul'
+  if (bits & CONTROL && limits.rejectControlChars) return 'control-char'
   if ((ascii ? text.length : utf8Length(text)) > limits.maxTopicBytes) return 'too-long'
-  return found / SLASHES >= limits.maxTopicLevels ? 'too-many-levels' : undefined
+  return levels > limits.maxTopicLevels ? 'too-many-levels' : undefined
 }
 
 function isShared(text: string): boolean {
@@ -69,12 +82,23 @@ function isShared(text: string): boolean {
  *
  * @see OASIS MQTT 5.0 §4.7.1 (no wildcards), §4.7.3, §4.8.2
  */
-export function topicNameProblem(name: string, limits: SyntaxLimits, isDelivered = false): TopicProblem | undefined {
-  const found = scan(name)
-  const problem = textProblem(name, found, limits)
+export function topicNameProblem(name: string, limits: SyntaxLimits, isDelivery = false): TopicProblem | undefined {
+  const { bits, levels } = scan(name)
+  return scannedNameProblem(name, bits, levels, limits, isDelivery)
+}
+
+/** `topicNameProblem` for a text that was read already. */
+export function scannedNameProblem(
+  name: string,
+  bits: number,
+  levels: number,
+  limits: SyntaxLimits,
+  isDelivery: boolean,
+): TopicProblem | undefined {
+  const problem = textProblem(name, bits, levels, limits)
   if (problem !== undefined) return problem
-  if (found & WILDCARD) return 'wildcard-in-name'
-  return !isDelivered && isShared(name) ? 'share-in-name' : undefined
+  if (bits & WILDCARD) return 'wildcard-in-name'
+  return !isDelivery && isShared(name) ? 'share-in-name' : undefined
 }
 
 function wildcardProblem(levels: readonly string[]): TopicProblem | undefined {
@@ -87,10 +111,10 @@ function wildcardProblem(levels: readonly string[]): TopicProblem | undefined {
 
 /** Says what is wrong with a filter that has no share prefix; `undefined` when it is one. */
 export function filterProblem(filter: string, limits: SyntaxLimits): TopicProblem | undefined {
-  const found = scan(filter)
-  const problem = textProblem(filter, found, limits)
+  const { bits, levels } = scan(filter)
+  const problem = textProblem(filter, bits, levels, limits)
   if (problem !== undefined) return problem
-  return found & WILDCARD ? wildcardProblem(filter.split('/')) : undefined
+  return bits & WILDCARD ? wildcardProblem(filter.split('/')) : undefined
 }
 
 /** A subscription as a client sends it, taken apart: `$share/<group>/<filter>`, or a filter alone. */
@@ -125,5 +149,5 @@ export function parseSharedFilter(text: string, limits: SyntaxLimits): SharedFil
   const shared = splitShare(text)
   if (typeof shared === 'string') return shared
   const { group, filter } = shared
-  return filterProblem(filter, limits) ?? textProblem(group, scan(group), limits) ?? shared
+  return filterProblem(filter, limits) ?? textProblem(group, scan(group).bits, 1, limits) ?? shared
 }

@@ -23,53 +23,45 @@ export function judgeBucket({ first, more, keyed }: Bucket, session: Session, ju
   if (more !== null) for (const entry of more) judge.consider(entry)
   if (keyed === null) return
   for (const { member, byValue } of keyed) {
-    for (const value of session.keyValues(member)) for (const entry of byValue.get(value) ?? []) judge.consider(entry)
+    for (const value of session.keyValues(member)) {
+      const found = byValue.get(value)
+      if (found === undefined) continue
+      if (Array.isArray(found)) for (const entry of found) judge.consider(entry)
+      else judge.consider(found)
+    }
   }
 }
 
-/** Finds the patterns of a trie that have to do with a topic. One object is used again and again: nothing of it is kept. */
+/** Finds the patterns of a trie that have to do with a topic, and hands them to a judge. One object is used again and again. */
 export class Walk {
-  /** Buckets whose patterns match, and entries whose patterns have to be tried; what lies behind the counts is old. */
-  readonly #buckets: Bucket[] = []
-  #bucketCount = 0
-  readonly #tried: Entry[] = []
-  #triedCount = 0
   #trie!: PatternTrie
   #levels!: TopicLevels
   #session!: Session
+  #judge!: Judge
   #ask: Ask = 0
   #dollar = false
 
-  #start(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session): void {
-    this.#bucketCount = 0
-    this.#triedCount = 0
+  #start(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, judge: Judge): void {
     this.#trie = trie
     this.#ask = ask
     this.#levels = levels
     this.#session = session
+    this.#judge = judge
     this.#dollar = levels.startsWithDollar
   }
 
   #take(bucket: Bucket | null): void {
-    if (bucket) this.#buckets[this.#bucketCount++] = bucket
+    if (bucket !== null) judgeBucket(bucket, this.#session, this.#judge)
   }
 
   #takeTried(extras: Extras): void {
-    for (const entry of extras.tried[this.#ask] ?? []) this.#tried[this.#triedCount++] = entry
-  }
-
-  /** Hands what was found to a judge: those entries whose key the identity has. */
-  judge(judge: Judge): void {
-    for (let i = 0; i < this.#bucketCount; i++) judgeBucket(this.#buckets[i] as Bucket, this.#session, judge)
-    for (let i = 0; i < this.#triedCount; i++) {
-      const entry = this.#tried[i] as Entry
-      if (this.#session.hasKey(entry.rule)) judge.considerTried(entry)
-    }
+    for (const entry of extras.tried[this.#ask] ?? [])
+      if (this.#session.hasKey(entry.rule)) this.#judge.considerTried(entry)
   }
 
   /** Finds the patterns that match a name. */
-  name(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session): void {
-    this.#start(trie, ask, levels, session)
+  name(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, judge: Judge): void {
+    this.#start(trie, ask, levels, session, judge)
     this.#visitName(ROOT, 0)
     if (!this.#dollar) this.#visitName(WILD, 0)
   }
@@ -103,8 +95,8 @@ export class Walk {
   }
 
   /** Finds the patterns that cover a filter in canonical form; captures need a literal level. */
-  covering(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session): void {
-    this.#start(trie, ask, levels, session)
+  covering(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, judge: Judge): void {
+    this.#start(trie, ask, levels, session, judge)
     this.#visitCovering(ROOT, 0)
     if (!this.#dollar) this.#visitCovering(WILD, 0)
   }
@@ -144,8 +136,9 @@ export class Walk {
   }
 
   /** Finds the patterns that have a name in common with a filter in canonical form. */
-  overlapping(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, table: LevelTable): void {
-    this.#start(trie, ask, levels, session)
+  overlapping(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, judge: Judge): void {
+    const { levels: table } = session.compiled
+    this.#start(trie, ask, levels, session, judge)
     this.#visitOverlapping(ROOT, 0, table)
     if (!this.#dollar) this.#visitOverlapping(WILD, 0, table)
   }
@@ -195,8 +188,8 @@ export class Walk {
    * Finds the patterns that compare the text of a filter level by level, wildcards as text. A capture takes any level, of an
    * allow only one that is no wildcard.
    */
-  text(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, isDeny: boolean): void {
-    this.#start(trie, ask, levels, session)
+  text(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, isDeny: boolean, judge: Judge): void {
+    this.#start(trie, ask, levels, session, judge)
     this.#visitText(ROOT, 0, isDeny)
   }
 

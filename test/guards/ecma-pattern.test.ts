@@ -35,7 +35,7 @@ const patterns = [
 const texts = fc
   .array(
     fc.constantFrom(
-      ...' \t\n\v\f\r\b\0\u00a0\u1680\u2003\u2028\u2029\u202f\u3000\ufeffaAbz-1_.[]:/\\é',
+      ...' \t\n\v\f\r\b\0\u00a0\u1680\u2003\u2028\u2029\u202f\u3000\ufeffaAbz-1_.[]:/\\é'.split(''),
       '\u{1f600}',
       '\u0085',
     ),

@@ -74,8 +74,9 @@ test('a schema may refer to its own parts, by pointer, by anchor and by its $id'
 const refused: readonly (readonly [schema: unknown, problem: RegExp])[] = [
   [{ $ref: 'https://example.com/other.json' }, /not fetched/],
   [{ $ref: 'other.json#/x' }, /not fetched/],
-  [{ $ref: '#/$defs/nowhere' }, /not a schema/],
-  [{ $ref: '#/%zz' }, /not a schema/],
+  [{ $ref: '#/$defs/nowhere' }, /no schema of this document/],
+  [{ $ref: '#/%zz' }, /no schema of this document/],
+  [{ $defs: { unused: { $ref: 'https://example.com/x' } } }, /not fetched/],
   [{ $ref: 'https://json-schema.org/draft/2020-12/schema' }, /not fetched/],
   [{ $schema: 'http://json-schema.org/draft-07/schema#' }, /2020-12/],
   [{ properies: {} }, /did you mean properties\?/],
@@ -111,6 +112,10 @@ for (const [schema, problem] of refused) {
   })
 }
 
+test('names that are very long are refused', () => {
+  assert.match(problems({ properties: { ['n'.repeat(5_000)]: {} } }).join(), /longer than 4096 characters/)
+})
+
 test('all problems of a schema are told at once', () => {
   assert.equal(problems({ foo: 1, format: 'x', properties: { a: { bar: 1 }, b: { pattern: '(' } } }).length, 4)
 })
@@ -131,10 +136,16 @@ function doubling(levels: number, times: number, last: unknown): Record<string, 
   return { $ref: '#/$defs/d0', $defs }
 }
 
+test('a long chain of references is refused, not followed to the end of the stack', () => {
+  assert.deepEqual(problems(doubling(200, 1, { type: 'object' })), [])
+  assert.match(problems(doubling(400, 1, { type: 'object' })).join(), /more than 256 references/)
+})
+
 test('references that multiply are counted as what they cost', () => {
   assert.deepEqual(problems(doubling(5, 2, { type: 'object' })), [])
-  assert.match(problems(doubling(30, 2, { type: 'object' })).join(), /references multiply/)
-  assert.match(problems(doubling(12, 12, { pattern: 'a' })).join(), /references multiply/)
+  assert.match(problems(doubling(30, 2, { type: 'object' })).join(), /more than 20000 others/)
+  assert.match(problems(doubling(7, 2, { pattern: 'a' })).join(), /more than 64 patterns/)
+  assert.match(problems(doubling(1, 1_200, { type: 'object' })).join(), /more than 1000 schemas/)
 })
 
 test('hostile schemas are refused or compiled in bounded time', () => {
@@ -147,6 +158,7 @@ test('hostile schemas are refused or compiled in bounded time', () => {
     { properties: many(1_500, { type: 'string', minLength: 1 }) },
     { enum: Array.from({ length: 4_000 }, (_, i) => i) },
     { description: 'x'.repeat(10_000_000) },
+    { properties: { ['n'.repeat(40_000)]: { properties: many(1_400, {}) } } },
     { patternProperties: many(200, {}) },
     { properties: { ['a'.repeat(40)]: {} }, patternProperties: { '^(a+)+b$': {} } },
     { pattern: '(a{1000}){1000}' },

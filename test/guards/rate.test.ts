@@ -149,6 +149,25 @@ test('keys: client id, user name or address; one that is missing is anonymous', 
   }
 })
 
+test('a key that is very long is kept as its digest, and is still a key of its own', () => {
+  const guards = limited({ 'per-client': perSecond(1, 1) })
+  const long = 'x'.repeat(60_000)
+  assert.equal(send(guards, 1, {}, { clientId: `${long}1` }), null)
+  assert.equal(send(guards, 1, {}, { clientId: `${long}2` }), null)
+  const { limit = '' } = send(guards, 1, {}, { clientId: `${long}1` }) ?? assert.fail()
+  assert.match(limit, /^per-client:sha256:[0-9a-f]{64}$/)
+  assert.equal(send(guards, 1, {}, { clientId: 'y'.repeat(256) }), null)
+  assert.equal(send(guards, 1, {}, { clientId: 'y'.repeat(256) })?.limit, `per-client:${'y'.repeat(256)}`)
+})
+
+test('a dry run is judged alike, and charges nothing', () => {
+  const guards = limited({ global: perSecond(1, 1) })
+  const dry = () => guards.checkPublish(message('x'), {}, { dryRun: true }).refusal?.limit
+  assert.deepEqual([dry(), dry()], [undefined, undefined])
+  assert.equal(send(guards), null)
+  assert.equal(dry(), 'global')
+})
+
 test('0 a second is no limit, and no burst is a burst of one', () => {
   const free = limited({ global: perSecond(0, 1) })
   for (let i = 0; i < 1_000; i++) assert.equal(send(free), null)

@@ -2,34 +2,42 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { htmlDecode } from '#src/guards/html-decode.ts'
-import { findJsonStrings, unicodeDecode } from '#src/guards/json-strings.ts'
+import { findJsonStrings } from '#src/guards/json-strings.ts'
 import { percentDecode } from '#src/guards/percent-decode.ts'
+import { Ranges } from '#src/guards/ranges.ts'
 import { scannedTexts } from '#src/guards/scanned-texts.ts'
 import { type Decode, TextArena } from '#src/guards/text-arena.ts'
+import { unicodeDecode } from '#src/guards/unicode-decode.ts'
+import { writeUtf8 } from '#src/guards/utf8-units.ts'
+
+function textAt(units: Uint16Array, from: number, to: number): string {
+  return Array.from(units.subarray(from, to), (unit) => String.fromCharCode(unit)).join('')
+}
 
 /** What a decoder makes of a text; the text itself when it has no other form. */
 function decoded(decode: Decode, text: string): string {
-  const arena = new TextArena(text)
+  const arena = new TextArena()
+  arena.begin(Buffer.from(text))
   arena.reserve(text.length)
-  return decode(arena, 0, text.length) ? arena.text(text.length, arena.length) : text
+  return decode(arena, 0, text.length) ? textAt(arena.units, text.length, arena.length) : text
 }
 
 /** The strings that are found in a text, sorted; `undefined` when it is no JSON. */
 function jsonStrings(text: string): string[] | undefined {
-  const arena = new TextArena(text)
-  const strings = findJsonStrings(arena, 0, text.length)
-  if (!strings) return undefined
-  const ranges = [...strings.plain, ...strings.decodable]
+  const arena = new TextArena()
+  const strings = { plain: new Ranges(), decodable: new Ranges() }
+  arena.begin(Buffer.from(text))
+  if (!findJsonStrings(arena, 0, text.length, strings)) return undefined
+  const ranges = [...strings.plain.indices, ...strings.decodable.indices]
   const all: string[] = []
-  for (let i = 0; i < ranges.length; i += 2) all.push(arena.text(ranges[i] as number, ranges[i + 1] as number))
+  for (let i = 0; i < ranges.length; i += 2) all.push(textAt(arena.units, ranges[i] as number, ranges[i + 1] as number))
   return all.sort()
 }
 
 function textsOf(payload: string): string[] {
-  const { units, texts } = scannedTexts(payload, Buffer.byteLength(payload))
+  const { units, texts } = scannedTexts(Buffer.from(payload))
   const all: string[] = []
-  for (let i = 0; i < texts.length; i += 2)
-    all.push(String.fromCharCode(...units.subarray(texts[i] as number, texts[i + 1] as number)))
+  for (let i = 0; i < texts.length; i += 2) all.push(textAt(units, texts[i] as number, texts[i + 1] as number))
   return all
 }
 
@@ -147,29 +155,11 @@ test('findJsonStrings finds every string that JSON.parse finds', () => {
 
 test('findJsonStrings and JSON.parse agree on what is JSON', () => {
   const pieces = fc.constantFrom(
-    ...[
-      '{',
-      '}',
-      '[',
-      ']',
-      ':',
-      ',',
-      '"',
-      '"a"',
-      '""',
-      '\\',
-      '\\n',
-      '\\u0041',
-      '\\x',
-      '\\u00',
-      '1',
-      '-',
-      '0',
-      '01',
-      '.5',
-    ],
-    ...['1.5', 'e3', '1e+3', 'E', 'true', 'false', 'null', 'nul', ' ', '\n', '\t', '\u00a0', '\0', 'é', '%', '&'],
-    ...['{"a":1}', '[1,2]', '{"a":[]}', '[]', '{}', '"a\\"b"'],
+    ...String.raw`{ } [ ] : , " "a" "" \ \n \u0041 \x \u00 1 - 0 01 .5 1.5 e3 1e+3 E true false null nul % &`.split(
+      ' ',
+    ),
+    ...String.raw`{"a":1} [1,2] {"a":[]} [] {} "a\"b"`.split(' '),
+    ...' \n\t\u00a0\0é'.split(''),
   )
   const isJson = (text: string): boolean => {
     try {
@@ -209,9 +199,57 @@ test('the texts of a payload are its forms, and those of its strings', () => {
 
 test('a short payload is looked at in every form; a long one in four times its length, and then it is too much', () => {
   const every = '"%2541&amp;\\u0041"'
-  assert.equal(scannedTexts(every, every.length).complete, true)
+  assert.equal(scannedTexts(Buffer.from(every)).complete, true)
   const long = `"${'%2541&amp; and so on'.repeat(1_000)}\\n"`
-  assert.equal(scannedTexts(long, long.length).complete, false)
+  assert.equal(scannedTexts(Buffer.from(long)).complete, false)
   const html = JSON.stringify({ html: '<p class="x">a &amp; b, 50%20</p>\n'.repeat(1_000) })
-  assert.equal(scannedTexts(html, html.length).complete, true, 'an HTML page with an address in it')
+  assert.equal(scannedTexts(Buffer.from(html)).complete, true, 'an HTML page with an address in it')
+})
+
+test('what was scanned before leaves nothing behind', () => {
+  const large = JSON.stringify(Array.from({ length: 50_000 }, (_, i) => `${i}%41`))
+  scannedTexts(Buffer.from(large))
+  assert.deepEqual(textsOf('["a","b"]'), ['["a","b"]', 'a', 'b'])
+  assert.equal(scannedTexts(Buffer.from('["a')).complete, true)
+  assert.deepEqual(textsOf('x'), ['x'])
+})
+
+test('writeUtf8 decodes as the platform does, whatever the bytes', () => {
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 12 }),
+    fc
+      .array(
+        fc.constantFrom(
+          0x00,
+          0x41,
+          0x7f,
+          0x80,
+          0xbf,
+          0xc0,
+          0xc2,
+          0xdf,
+          0xe0,
+          0xa0,
+          0xed,
+          0x9f,
+          0xef,
+          0xf0,
+          0x90,
+          0xf4,
+          0x8f,
+          0xf5,
+          0xff,
+        ),
+      )
+      .map((list) => Uint8Array.from(list)),
+    fc.string({ unit: 'binary' }).map((text) => new TextEncoder().encode(text)),
+  )
+  fc.assert(
+    fc.property(bytes, (payload) => {
+      const units = new Uint16Array(payload.length)
+      const text = textAt(units, 0, writeUtf8(payload, units))
+      assert.equal(text, new TextDecoder('utf-8', { ignoreBOM: true }).decode(payload))
+    }),
+    { numRuns: 5_000 },
+  )
 })

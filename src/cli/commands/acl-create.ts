@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { addServerOptions, connect, type ServerOptions } from '../connect.ts'
+import { counted } from '../counted.ts'
 import { type Io, printable } from '../io.ts'
 import { readPassingPolicy } from '../passing-policy.ts'
 
@@ -26,6 +27,6 @@ export function addAclCreate(acl: Command, io: Io): void {
       const input = { document, ...(name !== undefined && { name }) }
       const policy = await connect(io, server).policies.create(input, { signal: io.signal })
       io.out(json ? JSON.stringify(policy) : policy.id)
-      io.err(printable(`${policy.id} is stored: revision ${policy.activeRevision}, ${policy.rules} rules`))
+      io.err(printable(`${policy.id} is stored: revision ${policy.activeRevision}, ${counted(policy.rules, 'rule')}`))
     })
 }

@@ -11,6 +11,7 @@ import {
 } from '../../policy/diff.ts'
 import { quote } from '../../policy/problems.ts'
 import { readIdentity } from '../access-input.ts'
+import { counted } from '../counted.ts'
 import { decisionText } from '../decision-text.ts'
 import { type Io, MisuseError, printable } from '../io.ts'
 import { FileProblemsError, locateProblems, readJsonFile, readPolicyFile, refuseTwoStdins } from '../policy-file.ts'
@@ -74,7 +75,7 @@ function tell(io: Io, { looser, stricter, changed, compared, identities, isCompl
   tellGroup(io, 'stricter', stricter)
   tellGroup(io, 'as before, but for another reason', changed)
   if (looser.total + stricter.total + changed.total === 0) io.out('no decision differs')
-  io.err(`${compared} requests of ${identities} identities were compared`)
+  io.err(`compared: ${counted(compared, 'request')}; identities: ${identities}`)
   if (!isComplete)
     io.err('note: there was more to ask than is asked at most; compare smaller changes to see all of them')
 }

@@ -4,6 +4,7 @@ import { importDialects, importPolicy } from '../../policy/importers/import-poli
 import type { ImportNote, ImportOptions } from '../../policy/importers/import-result.ts'
 import { locateAll } from '../../policy/locate.ts'
 import type { PolicyProblem } from '../../policy/problems.ts'
+import { counted } from '../counted.ts'
 import { type Io, MisuseError, printable } from '../io.ts'
 import { findJsonFault } from '../json-fault.ts'
 import { FileProblemsError, type LocatedProblem, MAX_FILE_BYTES, parseJsonText, problemLine } from '../policy-file.ts'
@@ -75,7 +76,9 @@ export function addAclImport(acl: Command, io: Io): void {
       if (out === undefined) io.out(json)
       else await write(out, `${json}\n`)
       tellNotes(io, file, text, notes)
-      io.err(`${document.rules.length} rules; ${notes.length} places that mean something else here`)
+      io.err(
+        `${counted(document.rules.length, 'rule')}; ${counted(notes.length, 'note')} on what means something else here`,
+      )
       if (out !== undefined) io.err(printable(`hint: sealwire acl validate ${out}`))
     })
 }

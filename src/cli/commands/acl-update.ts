@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { Policy } from '../../sdk/index.ts'
 import { wholeNumber } from '../arguments.ts'
 import { addServerOptions, connect, type ServerOptions } from '../connect.ts'
+import { counted } from '../counted.ts'
 import { type Io, MisuseError, printable } from '../io.ts'
 import { readPassingPolicy } from '../passing-policy.ts'
 
@@ -66,6 +67,6 @@ export function addAclUpdate(acl: Command, io: Io): void {
       const version = options.ifMatch ?? current.version
       const updated = await policies.update({ id, version }, { document }, call)
       io.out(options.json ? JSON.stringify(updated) : printable(`${updated.id} revision ${updated.activeRevision}`))
-      io.err(printable(`${updated.rules} rules decide from now on`))
+      io.err(printable(`it decides from now on, with ${counted(updated.rules, 'rule')}`))
     })
 }

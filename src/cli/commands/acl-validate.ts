@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { compilePolicy } from '../../policy/compile-policy.ts'
 import { runTests } from '../../policy/simulate.ts'
+import { counted } from '../counted.ts'
 import { exit } from '../exit-codes.ts'
 import { type Io, printable } from '../io.ts'
 import { judgePolicyText, type LocatedProblem, locateProblems, MAX_FILE_BYTES, problemLine } from '../policy-file.ts'
@@ -46,10 +47,6 @@ function judge(file: string, text: string, options: LintCommandOptions): Verdict
     rules: policy.rules.length,
     tests: { run: results.length, failed: failed.length },
   }
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 function summary({ problems, warnings, rules, tests }: Verdict): string {

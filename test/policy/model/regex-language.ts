@@ -1,5 +1,5 @@
 import { parseExpression } from './parse-expression.ts'
-import type { Expression } from './regular-expression.ts'
+import { type Expression, nothing } from './regular-expression.ts'
 
 /** What the model asks of a topic regex. */
 export interface RegexLanguage {
@@ -101,7 +101,14 @@ function createLanguage(source: string): RegexLanguage {
     return found
   }
   return {
-    matches: (text) => Array.from(text).reduce((rest, c) => rest.derive(c), expression).isNullable,
+    matches(text) {
+      let rest = expression
+      for (const c of text) {
+        rest = rest.derive(c)
+        if (rest === nothing) return false
+      }
+      return rest.isNullable
+    },
     covers: (filter, isExact) =>
       remembered(
         `${isExact} ${filter}`,

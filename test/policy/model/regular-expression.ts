@@ -33,7 +33,8 @@ function shaped(shape: string, make: (id: number) => Expression): Expression {
   return expression
 }
 
-const nothing: Expression = shaped('nothing', (id) => ({ id, isNullable: false, derive: () => nothing }))
+/** Matches no text at all. */
+export const nothing: Expression = shaped('nothing', (id) => ({ id, isNullable: false, derive: () => nothing }))
 const emptyText: Expression = shaped('empty', (id) => ({ id, isNullable: true, derive: () => nothing }))
 
 /** One character. `name` says which, the same for the same. */

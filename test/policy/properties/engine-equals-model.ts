@@ -65,9 +65,14 @@ export function checkEngineAgainstModel(options: { seed: number; numRuns: number
   const property = fc.property(cases, ({ document, identities, requests }) => {
     const compiled = compileDocument(document)
     const reference = referencePolicy(document)
-    for (const identity of identities) {
-      const [session, model] = [createSession(compiled, identity), createReferenceSession(reference, identity)]
-      for (const request of requests.map((requestFor) => requestFor(document))) {
+    const sessions = identities.map((identity) => ({
+      identity,
+      session: createSession(compiled, identity),
+      model: createReferenceSession(reference, identity),
+    }))
+    // Sessions take turns, so that one that remembers for another is found out.
+    for (const request of requests.map((requestFor) => requestFor(document))) {
+      for (const { identity, session, model } of sessions) {
         for (const delivery of request.action === 'subscribe' ? [true, false] : [true]) {
           const carveOutsBefore = model.carveOuts
           const wanted = linearDecide(model, request, delivery)

@@ -10,7 +10,7 @@ import type { Tally } from './tally.ts'
 const cases = fc.record({
   document: documentArbitrary.map(withoutTexts),
   identity: identityArbitrary,
-  requests: fc.array(subscriptionArbitrary, { minLength: 10, maxLength: 10 }),
+  requests: fc.array(subscriptionArbitrary, { minLength: 20, maxLength: 20 }),
 })
 
 /** Levels of the documents, one that no document speaks of, and the empty one. */

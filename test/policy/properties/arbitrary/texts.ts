@@ -16,7 +16,7 @@ const nameLevel = weighted([
   [8, 'b'],
   [2, 'c'],
   [1, ''],
-  [1, '$s'],
+  [2, '$s'],
   [1, 'xa'],
   [1, '7'],
   [1, 'a%2Fb'],
@@ -29,10 +29,18 @@ export const topicName: fc.Arbitrary<string> = fc
 
 const filterLevel = fc.oneof({ weight: 3, arbitrary: nameLevel }, { weight: 2, arbitrary: fc.constant('+') })
 
-/** A valid filter without share prefix. */
-export const plainFilter: fc.Arbitrary<string> = fc
+/** Filters that have two spellings, and what is next to them. */
+const spelled = fc.constantFrom('/#', '/+/#', '+/#', '#', '/+', '/', '+/+/#')
+
+const builtFilter = fc
   .tuple(fc.array(filterLevel, { minLength: 0, maxLength: 3 }), fc.boolean())
   .map(([levels, isOpen]) => (isOpen ? [...levels, '#'] : levels).join('/') || '#')
+
+/** A valid filter without share prefix. */
+export const plainFilter: fc.Arbitrary<string> = fc.oneof(
+  { weight: 12, arbitrary: builtFilter },
+  { weight: 1, arbitrary: spelled },
+)
 
 const patternLevel = weighted([
   [12, 'a'],
@@ -46,14 +54,14 @@ const patternLevel = weighted([
   [1, '${mine}'],
   [1, '${username}'],
   [1, '${sub|enc}'],
-  [2, '${claims.p|path}'],
+  [3, '${claims.p|path}'],
   [2, 'x${claims.x}'],
   [1, '${clientId}${claims.x|enc}'],
   [3, '${claims.list[]}'],
   [1, '${several[]}'],
   [1, '${claims.list[]|enc}'],
   [1, '$${x}'],
-  [2, '+:s'],
+  [3, '+:s'],
 ])
 
 /** A pattern has one list at most, and each name of a capture once. */
@@ -64,10 +72,15 @@ function withoutRepeats(levels: readonly string[]): readonly string[] {
   })
 }
 
-/** The text of a filter or eq in a rule. */
-export const patternText: fc.Arbitrary<string> = fc
+const builtPattern = fc
   .tuple(fc.array(patternLevel, { minLength: 0, maxLength: 3 }), fc.boolean())
   .map(([levels, isOpen]) => (isOpen ? [...withoutRepeats(levels), '#'] : withoutRepeats(levels)).join('/') || '#')
+
+/** The text of a filter or eq in a rule. */
+export const patternText: fc.Arbitrary<string> = fc.oneof(
+  { weight: 16, arbitrary: builtPattern },
+  { weight: 1, arbitrary: spelled },
+)
 
 /** A pattern that binds `${topic.s}`, and on demand `${topic.r}`. */
 export const capturingText = (withR: boolean): fc.Arbitrary<string> =>

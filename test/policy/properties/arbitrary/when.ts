@@ -52,13 +52,29 @@ const net = fc.constantFrom(
   '::/0',
 )
 
+/** Conditions that say who it is, which an engine may look rules up by. */
+const indexable: fc.Arbitrary<WhenDocument> = fc
+  .tuple(
+    fc.constantFrom('clientId', 'username', 'sub', 'org'),
+    fc.oneof(
+      word,
+      word.map((eq) => ({ eq })),
+      fc.uniqueArray(word, { minLength: 1, maxLength: 2 }).map((list) => ({ in: list })),
+    ),
+  )
+  .map(([path, condition]) => ({ [path]: condition }))
+
+const paths = ['clientId', 'username', 'sub', 'org', 'cert.cn', 'cert.cn', 'claims.x', 'claims.deep.er', 'mine', 'mine']
+const comparable: fc.Arbitrary<WhenDocument> = fc
+  .tuple(fc.constantFrom(...paths), textCondition)
+  .map(([path, condition]) => ({ [path]: condition }))
+
 const single: fc.Arbitrary<WhenDocument> = fc.oneof<fc.Arbitrary<WhenDocument>[]>(
-  fc
-    .tuple(
-      fc.constantFrom('clientId', 'username', 'sub', 'org', 'cert.cn', 'claims.x', 'claims.deep.er', 'mine'),
-      textCondition,
-    )
-    .map(([path, condition]) => ({ [path]: condition })),
+  indexable,
+  indexable,
+  comparable,
+  comparable,
+  comparable,
   oneOrList(fc.constantFrom('device', 'service', 'user')).map((type) => ({ type })),
   oneOrList(fc.constantFrom('basic', 'jwt', 'x509')).map((auth) => ({ auth })),
   oneOrList(fc.constantFrom('tcp', 'http')).map((listener) => ({ listener })),
