@@ -1,12 +1,14 @@
+import { LRUCache } from 'lru-cache'
 import type { AuditEvent } from '../audit/audit.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { ActivePolicy } from '../policies/active-policies.ts'
 import type { Policies } from '../policies/policies.ts'
 import type { AccessRequest, Decision } from '../policy/access.ts'
-import { createSession } from '../policy/decide.ts'
+import type { CompiledPolicy } from '../policy/compile-policy.ts'
+import { createSession, type PolicySession } from '../policy/decide.ts'
 import type { Qos } from '../policy/document.ts'
-import { explain, explainOne, type TraceStep } from '../policy/explain.ts'
+import { explain, type TraceStep } from '../policy/explain.ts'
 import { filterCovers } from '../policy/filter-sets.ts'
 import type { Identity } from '../policy/identity.ts'
 import { topicMatches } from '../policy/topic-matches.ts'
@@ -136,16 +138,36 @@ function lineOf({ rule, effect, priority, applies, why, pattern, example }: Trac
   return `${effect} ${rule}${place}: ${what}${shown}${seen}`
 }
 
+/** Callers whose sessions are kept for a policy. */
+const MAX_SESSIONS = 256
+const sessions = new WeakMap<CompiledPolicy, LRUCache<string, PolicySession>>()
+
+/** The session of an identity, which one API key has from one address: what it remembers serves the next request. */
+function sessionOf(compiled: CompiledPolicy, identity: Identity): PolicySession {
+  let kept = sessions.get(compiled)
+  if (!kept) {
+    kept = new LRUCache({ max: MAX_SESSIONS })
+    sessions.set(compiled, kept)
+  }
+  const key = JSON.stringify(identity)
+  let session = kept.get(key)
+  if (!session) {
+    session = createSession(compiled, identity)
+    kept.set(key, session)
+  }
+  return session
+}
+
 function createPolicyAccess({ policyId, revision, compiled }: ActivePolicy, identity: Identity, clock: Clock): Access {
-  const session = createSession(compiled, identity)
+  const session = sessionOf(compiled, identity)
   function rule(request: AccessRequest): Ruling {
     const startedMs = clock.monotonic()
     const decision = session.decide(request)
     const micros = Math.round((clock.monotonic() - startedMs) * 1_000)
-    const step = decision.rule === null ? undefined : explainOne(compiled, identity, request, decision.rule)
+    const by = session.decidingPattern(request)
     return {
       allowed: decision.decision === 'allow',
-      reason: words(decision, step?.example ?? null),
+      reason: words(decision, by?.example ?? null),
       rule: decision.rule,
       qos: decision.qos ?? request.qos ?? 0,
       retain: decision.retain ?? request.retain ?? false,
@@ -155,7 +177,7 @@ function createPolicyAccess({ policyId, revision, compiled }: ActivePolicy, iden
         policy_revision: revision,
         policy_reason: decision.reason,
         ...(decision.rule !== null && { rule: decision.rule }),
-        ...(step?.pattern && { pattern: clip(step.pattern) }),
+        ...(by && { pattern: clip(by.pattern) }),
         decision_us: micros,
       },
       trace: () => explain(compiled, identity, request).map(lineOf),

@@ -6,6 +6,7 @@ import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Queryable } from '../db/db.ts'
 import { type CompiledPolicy, compilePolicyInSlices } from '../policy/compile-policy.ts'
 import { parsePolicyInSlices } from '../policy/parse-policy.ts'
+import type { Policy } from '../policy/rule.ts'
 import { selectActiveRevision } from './policy-store.ts'
 import { selectRevision } from './revision-store.ts'
 
@@ -38,13 +39,22 @@ export interface ActivePoliciesDeps {
 
 const MAX_KNOWN = 10_000
 const TTL_MS = 5_000
-/** Characters of the documents whose compiled form is kept. */
-const MAX_COMPILED = 64 * 1024 * 1024
+/** Bytes that compiled policies may take together, about: what a pattern takes was measured. */
+const MAX_COMPILED_BYTES = 512 * 1024 * 1024
+const BYTES_PER_PATTERN = 1_000
+/** A regex with its automaton, once it is used. */
+const BYTES_PER_REGEX = 20_000
 
 /** `null` for a document that is kept but no longer understood. */
 interface Compiled {
   readonly policy: CompiledPolicy | null
   readonly size: number
+}
+
+function sizeOf(policy: Policy | undefined, text: string): number {
+  const matchers = policy?.rules.flatMap((rule) => rule.matchers) ?? []
+  const regexes = matchers.filter(({ kind }) => kind === 'regex').length
+  return 2 * text.length + matchers.length * BYTES_PER_PATTERN + regexes * BYTES_PER_REGEX
 }
 
 /** The key under which a policy's changes are announced. */
@@ -77,7 +87,7 @@ export function createActivePolicies({ db, feed, log, now }: ActivePoliciesDeps)
     },
     ...(now && { now }),
   })
-  const compiled = new LRUCache<string, Compiled>({ maxSize: MAX_COMPILED, sizeCalculation: ({ size }) => size })
+  const compiled = new LRUCache<string, Compiled>({ maxSize: MAX_COMPILED_BYTES, sizeCalculation: ({ size }) => size })
   /** Callers that ask together share one compilation, also while nothing else is cached. */
   const compiling = new Map<string, Promise<Compiled | undefined>>()
 
@@ -89,7 +99,7 @@ export function createActivePolicies({ db, feed, log, now }: ActivePoliciesDeps)
       const fields = { tenant_id: tenantId, policy_id: policyId, revision, problems: problems.length }
       log.error(fields, 'a stored policy is not understood any more; it denies everything')
     }
-    return { policy: policy ? await compilePolicyInSlices(policy) : null, size: stored.text.length + 1 }
+    return { policy: policy ? await compilePolicyInSlices(policy) : null, size: sizeOf(policy, stored.text) }
   }
 
   async function compiledOf(tenantId: string, policyId: string, revision: number): Promise<Compiled | undefined> {

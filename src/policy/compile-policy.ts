@@ -27,7 +27,7 @@ import {
   WILD,
 } from './pattern-trie.ts'
 import { literalPrefix } from './regex/check-regex.ts'
-import { compileTopicRegex } from './regex/compile-regex.ts'
+import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
 import type { Matcher, PatternLevel, Policy, RegexMatcher, Rule, WhenMember } from './rule.ts'
 import { sortInSteps } from './sort-in-steps.ts'
 
@@ -113,6 +113,13 @@ function capturesIn(levels: readonly PatternLevel[]): readonly CapturePlace[] {
   return levels.flatMap((level, i) => (isCapture(level) ? [{ name: level.capture, level: i }] : []))
 }
 
+/** Compiles a regex now, so that no decision has to. */
+function preparedRegex({ parts }: RegexMatcher): TopicRegex {
+  const regex = compileTopicRegex(parts, [])
+  regex.prepare()
+  return regex
+}
+
 /** Fills the indexes of a policy, rule by rule in their order. */
 class IndexBuilder {
   readonly levels = new LevelTable()
@@ -148,8 +155,7 @@ class IndexBuilder {
       templates,
       captures,
       filled: templates.length > 0 ? null : fillLevels(levels, rule.isDeny, () => undefined),
-      regexes:
-        matcher.kind === 'regex' && matcher.variables.length === 0 ? [compileTopicRegex(matcher.parts, [])] : null,
+      regexes: matcher.kind === 'regex' && matcher.variables.length === 0 ? [preparedRegex(matcher)] : null,
       isPlainForNames: unconditional && retain === 'any' && will,
       isPlainForFilters: unconditional && shared === 'any' && shareGroups === null,
     }
@@ -270,6 +276,7 @@ function* compileSteps(policy: Policy): Generator<void, CompiledPolicy> {
     yield* builder.add(rule)
   }
   const { levels, allow, deny, connect, topCarver, numbering } = builder
+  for (const { filters, texts } of [allow, deny]) for (const trie of [filters, texts]) trie.finish()
   return {
     policy,
     rules,

@@ -5,6 +5,7 @@ import type { Qos } from './document.ts'
 import { TopicLevels } from './level-table.ts'
 import { covers, levelsOf } from './levels.ts'
 import { asks, type Entry } from './pattern-trie.ts'
+import { DECISION_EFFORT, fullEffort } from './regex/effort.ts'
 import type { Rule } from './rule.ts'
 import type { Session } from './session.ts'
 import { scannedNameProblem } from './topic-syntax.ts'
@@ -35,10 +36,13 @@ class NameJudge implements Judge {
   #isWill = false
   #qos: Qos = 0
   #retain = false
+  /** What regexes may still cost this decision. */
+  readonly #effort = fullEffort()
 
   start(session: Session, isDelivery: boolean, isWill: boolean, qos: Qos, retain: boolean): void {
     this.best = null
     this.change = 0
+    this.#effort.left = DECISION_EFFORT
     this.#session = session
     this.#isDelivery = isDelivery
     this.#isWill = isWill
@@ -56,7 +60,7 @@ class NameJudge implements Judge {
     if (matcher.kind === 'regex') {
       if (!dollar && levels.startsWithDollar) return
       for (const regex of this.#session.regexesOf(entry)) {
-        if (!regex.matches(levels.text, isDeny)) continue
+        if (!regex.matches(levels.text, isDeny, this.#effort)) continue
         this.#judge(entry, entry.captures)
         return
       }
@@ -120,6 +124,7 @@ export function decideName(session: Session, { action, topic, qos = 0, retain = 
   walk.name(denies.filters, ask, levels, session, judge)
   walk.name(allows.filters, ask, levels, session, judge)
   const { best, change } = judge
+  session.decided = best
   if (best === null) {
     const effect = isDelivery ? policy.defaults.subscribe : policy.defaults.publish
     if (effect === 'deny' || levels.startsWithDollar) return deny('default')

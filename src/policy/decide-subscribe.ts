@@ -18,6 +18,12 @@ import {
 import { parseSharedFilter } from './topic-syntax.ts'
 import { type Judge, Walk } from './walk.ts'
 
+/**
+ * Nodes that one decision may visit to find holes in denies. Beyond it a deny is not carved out: only a policy with thousands
+ * of denies below a broad filter, and thousands of wildcard allows above them, comes near.
+ */
+const MAX_CARVING_NODES = 200_000
+
 // What a decision works with is used again by the next one, which keeps nothing of it: decisions never wait.
 const textLevels = new TopicLevels()
 const filterLevels = new TopicLevels()
@@ -123,6 +129,7 @@ const carving = new CarvingJudge()
 /** Finds the deny that refuses, in a tier or above it, and whether others only ask for deliveries to be checked. */
 class RefusalJudge implements Judge {
   rule: CompiledRule | null = null
+  entry: Entry | null = null
   /** Whether some pattern of the rule takes all of the filter. */
   covers = false
   isFiltered = false
@@ -132,6 +139,7 @@ class RefusalJudge implements Judge {
 
   start(subscription: Subscription, tier: number): void {
     this.rule = null
+    this.entry = null
     this.covers = false
     this.isFiltered = false
     this.#subscription = subscription
@@ -157,6 +165,7 @@ class RefusalJudge implements Judge {
       if (mayFilter && !hit.covers) this.isFiltered = true
       else {
         this.rule = rule
+        this.entry = entry
         this.covers = someCovers
       }
     }
@@ -195,6 +204,7 @@ function findRefusal(subscription: Subscription, tier: number): RefusalJudge {
   const { session } = subscription
   const { deny: denies } = session.compiled
   refusing.start(subscription, tier)
+  holeWalk.nodesLeft = MAX_CARVING_NODES
   walk.overlapping(denies.filters, asks.subscribe, filterLevels, session, refusing)
   if (!denies.texts.isEmpty) walk.text(denies.texts, asks.subscribe, textLevels, session, true, refusing)
   return refusing
@@ -218,6 +228,7 @@ export function decideSubscribe(session: Session, { topic, qos = 0 }: AccessRequ
   const subscription = new Subscription(session, shared, qos, delivery)
   const grant = findGrant(subscription)
   const refusal = findRefusal(subscription, grant.best?.priority ?? Number.NEGATIVE_INFINITY)
+  session.decided = refusal.rule ? refusal.entry : grant.best
   if (refusal.rule) return deny(refusal.covers ? 'rule' : 'deny-overlap', refusal.rule.id)
   const reason = refusal.isFiltered ? 'filtered' : null
   if (grant.best) return allow(reason ?? 'rule', grant.best.rule.id, grant.qos)
@@ -225,5 +236,6 @@ export function decideSubscribe(session: Session, { topic, qos = 0 }: AccessRequ
     return allow(reason ?? 'default', null, qos)
   if (!delivery || policy.options.subscribe === 'strict') return deny('default')
   const some = findPartialGrant(subscription)
+  session.decided = some.best
   return some.best ? allow('filtered', some.best.rule.id, some.qos) : deny('default')
 }

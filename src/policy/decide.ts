@@ -3,12 +3,14 @@ import type { CompiledPolicy } from './compile-policy.ts'
 import type { CompiledRule } from './compiled-rule.ts'
 import { decideName } from './decide-name.ts'
 import { decideSubscribe } from './decide-subscribe.ts'
+import { type DecidingPattern, decidingPattern } from './deciding-pattern.ts'
 import { allow, deny } from './decision.ts'
 import type { Effect } from './document.ts'
 import type { Identity } from './identity.ts'
 import { TopicLevels } from './level-table.ts'
 import { canonical, covers, levelsOf } from './levels.ts'
 import { asks, type Entry } from './pattern-trie.ts'
+import { fullEffort } from './regex/effort.ts'
 import { Session } from './session.ts'
 import { equalsText } from './subscription.ts'
 import { parseSharedFilter } from './topic-syntax.ts'
@@ -61,12 +63,13 @@ function decideUnsubscribe(session: Session, { topic }: AccessRequest): Decision
   table.split(text, filterLevels)
   filterLevels.makeCanonical()
   const filter = canonical(levelsOf(text))
+  const effort = fullEffort()
   const judge = new FirstJudge(session, (entry) => {
     const { matcher, rule, dollar } = entry
     if (matcher.kind === 'eq') return session.fill(entry).some(({ levels }) => equalsText(levels, text, rule.isDeny))
     if (matcher.kind === 'filter') return session.fill(entry).some(({ levels }) => covers(levels, filter, dollar))
     if (!dollar && textLevels.startsWithDollar) return false
-    return session.regexesOf(entry).some((one) => one.matches(text, rule.isDeny))
+    return session.regexesOf(entry).some((one) => one.matches(text, rule.isDeny, effort))
   })
   for (const { filters, texts } of [denies, allows]) {
     walk.covering(filters, asks.unsubscribe, filterLevels, session, judge)
@@ -76,6 +79,7 @@ function decideUnsubscribe(session: Session, { topic }: AccessRequest): Decision
 }
 
 function decideIn(session: Session, request: AccessRequest, delivery: boolean): Decision {
+  session.decided = null
   switch (request.action) {
     case 'publish':
     case 'will':
@@ -100,12 +104,17 @@ export interface PolicySession {
    * @param delivery whether the surface checks every delivery, by default true; without that nothing is granted as `filtered`
    */
   decide(request: AccessRequest, delivery?: boolean): Decision
+  /** Which pattern decided the request that was decided last, if a rule did. */
+  decidingPattern(request: AccessRequest): DecidingPattern | null
 }
 
 /** Prepares for the requests of one identity; keep it as long as identity and policy stay the same. */
 export function createSession(compiled: CompiledPolicy, identity: Identity): PolicySession {
   const session = new Session(compiled, identity)
-  return { decide: (request, delivery = true) => decideIn(session, request, delivery) }
+  return {
+    decide: (request, delivery = true) => decideIn(session, request, delivery),
+    decidingPattern: (request) => decidingPattern(session, request),
+  }
 }
 
 /** Decides one request of an identity. */

@@ -2,6 +2,7 @@ import type { AccessRequest } from './access.ts'
 import { type CapturePlace, type CompiledRule, type FilledPattern, isTemplate, spelledFilter } from './compiled-rule.ts'
 import { fillLevels } from './fill.ts'
 import { canonical, covers, filterText, type Levels, overlaps } from './levels.ts'
+import type { Effort } from './regex/effort.ts'
 import { coverCounterExample, overlapWitness, regexCoversFilter, regexOverlapsFilter } from './regex/language.ts'
 import { renderTexts, variableTexts } from './render.ts'
 import type { EqMatcher, FilterMatcher, Matcher, PatternLevel, RegexMatcher } from './rule.ts'
@@ -23,6 +24,7 @@ interface Asked {
   readonly request: AccessRequest
   readonly session: Session
   readonly subscription: Subscription | null
+  readonly effort: Effort
 }
 
 function step(applies: boolean, why: string, pattern: string, example: string | null = null): MatcherStep {
@@ -127,12 +129,12 @@ function explainRegex(matcher: RegexMatcher, asked: Asked): MatcherStep {
   )
   if (regexes.length === 0) return step(false, `unresolved:${missing ?? text}`, text)
   const matches = (topic: string) =>
-    (dollar || !topic.startsWith('$')) && regexes.some((one) => one.matches(topic, rule.isDeny))
+    (dollar || !topic.startsWith('$')) && regexes.some((one) => one.matches(topic, rule.isDeny, asked.effort))
   if (!subscription) return matches(request.topic) ? step(true, 'matched', text) : step(false, 'topic', text)
   if (matcher.subscribe === 'text' || request.action === 'unsubscribe')
     return matches(subscription.text) ? step(true, 'matched', text) : step(false, 'topic', text)
   const filter: Levels = canonical(subscription.filter)
-  const how = { exact: !subscription.delivery, dollar }
+  const how = { exact: !subscription.delivery, dollar, effort: asked.effort }
   for (const regex of regexes) {
     if (rule.isDeny) {
       if (regexOverlapsFilter(regex, filter, how) !== false)
@@ -155,8 +157,9 @@ export function explainMatcher(
   request: AccessRequest,
   session: Session,
   subscription: Subscription | null,
+  effort: Effort,
 ): MatcherStep {
-  const asked = { rule, request, session, subscription }
+  const asked = { rule, request, session, subscription, effort }
   if (matcher.kind === 'filter') return explainFilterMatcher(matcher, asked)
   return matcher.kind === 'eq' ? explainEq(matcher, asked) : explainRegex(matcher, asked)
 }

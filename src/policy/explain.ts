@@ -4,6 +4,7 @@ import { type CompiledRule, compareByCodePoint } from './compiled-rule.ts'
 import type { Effect, Qos, RuleAction } from './document.ts'
 import { explainMatcher, type MatcherStep } from './explain-matcher.ts'
 import type { Identity } from './identity.ts'
+import { type Effort, fullEffort } from './regex/effort.ts'
 import { Session } from './session.ts'
 import { grantedQos, Subscription, shareConditionsHold } from './subscription.ts'
 import { parseSharedFilter, topicNameProblem } from './topic-syntax.ts'
@@ -17,7 +18,7 @@ export interface TraceStep {
   readonly applies: boolean
   /**
    * `matched`; or why it was passed over: `disabled`, `action`, `when:<key>`, `share`, `qos`, `retain`, `will`,
-   * `unresolved:<variable>`, `require`, `topic`.
+   * `unresolved:<variable>`, `require`, `topic`, or `not-looked-at` where the policy is too large for a trace.
    */
   readonly why: string
   /** The pattern that matched, or the first that did not, variables filled in; `null` where none was looked at. */
@@ -26,6 +27,8 @@ export interface TraceStep {
   readonly example: string | null
 }
 
+/** Patterns that one trace looks at: those of the first rules, by priority. */
+const MAX_PATTERNS = 20_000
 /** Rules that a trace tells of at most; those that apply come before those that were passed over. */
 const MAX_STEPS = 1_000
 
@@ -41,6 +44,9 @@ interface Asked {
   readonly actions: readonly RuleAction[]
   /** For SUBSCRIBE and UNSUBSCRIBE. */
   readonly subscription: Subscription | null
+  readonly effort: Effort
+  /** Patterns that are still looked at. */
+  patterns: number
 }
 
 /** The condition beside the topic that a rule does not meet. */
@@ -71,11 +77,14 @@ function explainRule(compiled: CompiledRule, asked: Asked): TraceStep {
     return { ...about, applies: true, why: 'matched', pattern: null, example: null }
   let best: MatcherStep | undefined
   for (const matcher of rule.matchers) {
-    const step = explainMatcher(matcher, compiled, asked.request, asked.session, asked.subscription)
+    if (asked.patterns-- <= 0) break
+    const step = explainMatcher(matcher, compiled, asked.request, asked.session, asked.subscription, asked.effort)
     if (step.applies || !best) best = step
     if (step.applies) break
   }
-  return best ? { ...about, ...best } : { ...about, applies: false, why: 'topic', pattern: null, example: null }
+  return best
+    ? { ...about, ...best }
+    : { ...about, applies: false, why: asked.patterns < 0 ? 'not-looked-at' : 'topic', pattern: null, example: null }
 }
 
 function askedOf(
@@ -87,14 +96,16 @@ function askedOf(
   const session = new Session(compiled, identity)
   const actions = actionsOf(request, compiled)
   const { options } = compiled.policy
-  if (request.action === 'connect') return { session, request, actions, subscription: null }
+  const bounds = { effort: fullEffort(), patterns: MAX_PATTERNS }
+  if (request.action === 'connect') return { session, request, actions, subscription: null, ...bounds }
   if (request.action !== 'subscribe' && request.action !== 'unsubscribe') {
     const problem = topicNameProblem(request.topic, options, request.action === 'receive')
-    return problem === undefined ? { session, request, actions, subscription: null } : undefined
+    return problem === undefined ? { session, request, actions, subscription: null, ...bounds } : undefined
   }
   const shared = parseSharedFilter(request.topic, options)
   if (typeof shared === 'string') return undefined
-  return { session, request, actions, subscription: new Subscription(session, shared, request.qos ?? 0, delivery) }
+  const subscription = new Subscription(session, shared, request.qos ?? 0, delivery)
+  return { session, request, actions, subscription, ...bounds }
 }
 
 function disabledSteps({ policy }: CompiledPolicy): TraceStep[] {
@@ -124,17 +135,4 @@ export function explain(
       (a, b) => Number(b.applies) - Number(a.applies) || b.priority - a.priority || compareByCodePoint(a.rule, b.rule),
     )
     .slice(0, MAX_STEPS)
-}
-
-/** The same for one rule, which is what a record of a decision tells: the pattern as it was matched. */
-export function explainOne(
-  compiled: CompiledPolicy,
-  identity: Identity,
-  request: AccessRequest,
-  rule: string,
-  delivery = true,
-): TraceStep | undefined {
-  const asked = askedOf(compiled, identity, request, delivery)
-  const found = asked && compiled.rulesById.get(rule)
-  return found && explainRule(found, asked)
 }

@@ -1,19 +1,38 @@
 import { ANY, REST } from './levels.ts'
 import { isJsonObject, kindOf, type Problems, quote, Reader } from './problems.ts'
-import { type RegexPart, regexProblem, startsWithDollar } from './regex/check-regex.ts'
+import { type RegexPart, regexProblem, regexSize, startsWithDollar } from './regex/check-regex.ts'
 import type { Capture, EqMatcher, FilterMatcher, Matcher, PatternLevel, RegexMatcher, TemplateLevel } from './rule.ts'
 import { type Aliases, parseTemplate, type TemplatePart, type Variable } from './template.ts'
 
 /** Characters of one pattern. */
 export const MAX_PATTERN_LENGTH = 4_096
 const MAX_LEVELS = 128
+const MAX_MATCHERS = 200_000
+const MAX_REGEXES = 2_000
+const MAX_REGEX_SIZE = 200_000
+const MAX_TEMPLATES = 2_000
 const CAPTURE = /^\+:([A-Za-z0-9_]+)$/
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
+
+/** What a document may hold altogether, counted down while it is read. */
+export interface DocumentBudget {
+  matchers: number
+  regexes: number
+  /** Instructions that its regexes compile to. */
+  regexSize: number
+  /** Different levels with variables in them. */
+  readonly templates: Set<string>
+}
+
+export function fullBudget(): DocumentBudget {
+  return { matchers: MAX_MATCHERS, regexes: MAX_REGEXES, regexSize: MAX_REGEX_SIZE, templates: new Set() }
+}
 
 export interface MatcherContext {
   readonly aliases: Aliases
   readonly isDeny: boolean
   readonly problems: Problems
+  readonly budget: DocumentBudget
 }
 
 export function isCapture(level: unknown): level is Capture {
@@ -87,7 +106,7 @@ function levelsOfPattern(
   parts: readonly TemplatePart[],
   path: string,
   literal: boolean,
-  problems: Problems,
+  { problems, budget }: MatcherContext,
 ): PatternLevel[] | undefined {
   const levels: PatternLevel[] = []
   const captures = new Set<string>()
@@ -97,6 +116,11 @@ function levelsOfPattern(
     const level = levelOf(one, literal)
     if (typeof level === 'object' && 'problem' in level) return problems.add(path, level.problem)
     if (level === REST && i < cut.length - 1) return problems.add(path, '# must be the last level')
+    if (isTemplate(level)) {
+      budget.templates.add(level.text)
+      if (budget.templates.size > MAX_TEMPLATES)
+        return problems.add(path, `more than ${MAX_TEMPLATES} different levels with variables in a policy`)
+    }
     if (isCapture(level)) {
       if (captures.has(level.capture)) return problems.add(path, `captures ${quote(level.capture)} twice`)
       captures.add(level.capture)
@@ -114,13 +138,13 @@ function parseFilterMatcher(
 ): FilterMatcher | undefined {
   if (CONTROL.test(text)) return context.problems.add(path, 'holds a control character, which no topic may')
   const parts = parsePattern(text, path, context)
-  const levels = parts && levelsOfPattern(parts, path, false, context.problems)
+  const levels = parts && levelsOfPattern(parts, path, false, context)
   return levels && { kind: 'filter', text, levels, dollar }
 }
 
 function parseEqMatcher(text: string, path: string, context: MatcherContext): EqMatcher | undefined {
   const parts = parsePattern(text, path, context)
-  const levels = parts && levelsOfPattern(parts, path, true, context.problems)
+  const levels = parts && levelsOfPattern(parts, path, true, context)
   return levels && { kind: 'eq', text, levels: levels as EqMatcher['levels'] }
 }
 
@@ -135,13 +159,22 @@ function parseRegexMatcher(reader: Reader, context: MatcherContext): RegexMatche
   const parts: RegexPart[] = template.map((part) =>
     typeof part === 'string' ? part : { hole: variables.push(part) - 1, width: part.text.length + 3 },
   )
+  const { budget } = context
+  if (--budget.regexes < 0) return reader.refuse('regex', `more than ${MAX_REGEXES} regexes in a policy`)
   const problem = regexProblem(parts)
   if (problem) return reader.refuse('regex', `${problem.message} (at character ${problem.position + 1})`)
+  budget.regexSize -= regexSize(parts)
+  if (budget.regexSize < 0)
+    return reader.refuse(
+      'regex',
+      `with the ones before it larger than all regexes of a policy may be (${MAX_REGEX_SIZE} instructions)`,
+    )
   return { kind: 'regex', text, parts, variables, subscribe, dollar: dollar || startsWithDollar(parts) }
 }
 
 /** Reads one entry of `topics`. */
 export function parseMatcher(value: unknown, path: string, context: MatcherContext): Matcher | undefined {
+  if (--context.budget.matchers < 0) return context.problems.add(path, `more than ${MAX_MATCHERS} topics in a policy`)
   if (typeof value === 'string') return parseFilterMatcher(value, context.isDeny, path, context)
   if (!isJsonObject(value)) return context.problems.add(path, `must be a filter or an object, is ${kindOf(value)}`)
   const reader = new Reader(value, path, context.problems)

@@ -2,6 +2,7 @@ import { accessActions } from './access.ts'
 import { type Effect, POLICY_SCHEMA, type PolicyDocument, type Qos } from './document.ts'
 import { type Identity, identityFields } from './identity.ts'
 import { inSlices } from './in-slices.ts'
+import { fullBudget } from './parse-matcher.ts'
 import { parseRule } from './parse-rule.ts'
 import { isJsonObject, kindOf, type PolicyProblem, Problems, quote, Reader } from './problems.ts'
 import type { Policy, PolicyOptions, PolicyTest, Rule } from './rule.ts'
@@ -68,28 +69,67 @@ function parseAliases(reader: Reader): Aliases {
   return aliases
 }
 
+/** The identity of a test: members by their types, so that a misspelt one is not a silent "unknown". */
+function parseIdentity(reader: Reader): Identity {
+  reader.refuseUnknown(identityFields)
+  for (const name of ['clientId', 'username', 'type', 'ip', 'listener', 'auth', 'org', 'sub']) reader.text(name, 65_535)
+  for (const name of ['groups', 'roles', 'scopes']) {
+    for (const { value, path } of reader.list(name, 1_000))
+      if (typeof value !== 'string') reader.problems.add(path, `must be text, is ${kindOf(value)}`)
+  }
+  reader.integer('protocol', 3, 5)
+  reader.boolean('tls', false)
+  for (const name of ['claims', 'cert']) reader.object(name)
+  return reader.json as Identity
+}
+
+const REASONS = /^(rule|default|filtered|deny-overlap|qos-exceeds|invalid-action|invalid-topic:[a-z-]+)$/
+
+/** What a test expects: a decision, or an object with it and more. */
+function parseExpected(reader: Reader): PolicyTest['expect'] | undefined {
+  if (typeof reader.json['expect'] === 'string') {
+    const decision = reader.word('expect', ['allow', 'deny'])
+    return decision && { decision }
+  }
+  const expected = reader.object('expect')
+  if (!expected) return undefined
+  expected.refuseUnknown(['decision', 'reason', 'rule', 'qos', 'retain'])
+  if (!expected.has('decision')) expected.refuse('decision', 'required')
+  const decision = expected.word('decision', ['allow', 'deny'])
+  const reason = expected.text('reason', 64)
+  if (reason !== undefined && !REASONS.test(reason)) expected.refuse('reason', 'no decision has this reason')
+  const rule = expected.json['rule'] === null ? null : expected.text('rule', 128)
+  const qos = expected.integer('qos', 0, 2) as Qos | undefined
+  return (
+    decision && {
+      decision,
+      ...(reason !== undefined && { reason }),
+      ...(rule !== undefined && { rule }),
+      ...(qos !== undefined && { qos }),
+      ...(expected.has('retain') && { retain: expected.boolean('retain', false) }),
+    }
+  )
+}
+
 function parseTest(value: unknown, path: string, index: number, problems: Problems): PolicyTest | undefined {
   if (!isJsonObject(value)) return problems.add(path, `must be an object, is ${kindOf(value)}`)
   const reader = new Reader(value, path, problems)
   reader.refuseUnknown(['name', 'as', 'do', 'topic', 'qos', 'retain', 'expect'])
-  const as = reader.object('as')
-  as?.refuseUnknown(identityFields)
-  const action = reader.word('do', accessActions)
   for (const name of ['as', 'do', 'expect']) if (!reader.has(name)) reader.refuse(name, 'required')
-  const expected = typeof reader.json['expect'] === 'string' ? undefined : reader.object('expect')
-  expected?.refuseUnknown(['decision', 'reason', 'rule', 'qos', 'retain'])
-  const decision = (expected ?? reader).word(expected ? 'decision' : 'expect', ['allow', 'deny'])
-  if (expected && !expected.has('decision')) expected.refuse('decision', 'required')
+  const as = reader.object('as')
+  const identity = as && parseIdentity(as)
+  const action = reader.word('do', accessActions)
+  const expect = parseExpected(reader)
   const qos = reader.integer('qos', 0, 2) as Qos | undefined
-  if (!as || action === undefined || decision === undefined) return undefined
+  if (!identity || action === undefined || expect === undefined) return undefined
   return {
     name: reader.text('name', 256) ?? `tests[${index}]`,
-    as: as.json as Identity,
+    as: identity,
     do: action,
     topic: reader.text('topic', 65_535) ?? '',
     qos: qos ?? 0,
     retain: reader.boolean('retain', false),
-    expect: { ...(expected?.json as Partial<PolicyTest['expect']>), decision },
+    expect,
   }
 }
 
@@ -137,9 +177,10 @@ function* parseSteps(json: unknown): Generator<void, ParseResult> {
   if (!reader.has('rules')) reader.refuse('rules', 'required: a list, empty to refuse everything')
   const rules: (Rule | undefined)[] = []
   const ids = new Map<string, number>()
+  const budget = fullBudget()
   for (const { value, path } of reader.list('rules', MAX_RULES)) {
     if (problems.full) break
-    const rule = parseRule(value, path, aliases, problems)
+    const rule = parseRule(value, path, aliases, problems, budget)
     refuseTwin(rule, rules.length, ids, problems)
     rules.push(rule)
     yield

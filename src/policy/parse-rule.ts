@@ -1,5 +1,5 @@
 import type { Qos, RuleAction } from './document.ts'
-import { isCapture, MAX_PATTERN_LENGTH, parseMatcher } from './parse-matcher.ts'
+import { type DocumentBudget, isCapture, MAX_PATTERN_LENGTH, parseMatcher } from './parse-matcher.ts'
 import { parseWhen } from './parse-when.ts'
 import { isJsonObject, kindOf, quote, Reader } from './problems.ts'
 import type { Capture, Matcher, Requirement, Rule, ShareGroup } from './rule.ts'
@@ -167,6 +167,7 @@ export function parseRule(
   path: string,
   aliases: Aliases,
   problems: Reader['problems'],
+  budget: DocumentBudget,
 ): Rule | undefined {
   if (!isJsonObject(value)) return problems.add(path, `must be an object, is ${kindOf(value)}`)
   const reader = new Reader(value, path, problems)
@@ -177,7 +178,7 @@ export function parseRule(
   const effect = reader.word('effect', ['allow', 'deny'])
   if (!reader.has('effect')) reader.refuse('effect', 'required: "allow" or "deny"')
   const when = reader.object('when')
-  const context = { aliases, isDeny: effect === 'deny', problems }
+  const context = { aliases, isDeny: effect === 'deny', problems, budget }
   const rule: Checked = {
     effect: effect ?? 'deny',
     enabled: reader.boolean('enabled', true),

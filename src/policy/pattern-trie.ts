@@ -82,6 +82,9 @@ export class PatternTrie {
   /** Three numbers a slot: node, level, child. */
   #edges = new Int32Array(3 * 32)
   #edgeCount = 0
+  /** The last child of each node, so that children are visited in the order in which they came. */
+  readonly #lastChildren = new Map<number, number>()
+  readonly #templateChildren = new Map<string, number>()
   #nodeCount = 3
   readonly #buckets: (Bucket | null)[] = [null]
   readonly #extras: (Extras | null)[] = [null]
@@ -129,8 +132,10 @@ export class PatternTrie {
     const child = this.#addNode(level)
     if (++this.#edgeCount * 6 > this.#edges.length) this.#growEdges()
     this.#insertEdge(node, level, child)
-    this.#rows[child * WIDTH + NEXT_SIBLING] = this.firstChild(node)
-    this.#rows[node * WIDTH + FIRST_CHILD] = child
+    const last = this.#lastChildren.get(node)
+    if (last === undefined) this.#rows[node * WIDTH + FIRST_CHILD] = child
+    else this.#rows[last * WIDTH + NEXT_SIBLING] = child
+    this.#lastChildren.set(node, child)
     return child
   }
 
@@ -151,12 +156,19 @@ export class PatternTrie {
   }
 
   addTemplate(node: number, template: IndexedTemplate, dollar: boolean): number {
-    const { templates } = this.#extrasAt(node)
-    const known = templates.find((one) => one.template === template && one.dollar === dollar)
-    if (known) return known.node
+    const name = `${node} ${template.number} ${dollar}`
+    const known = this.#templateChildren.get(name)
+    if (known !== undefined) return known
     const child = this.#addNode(NONE)
-    templates.push({ template, dollar, node: child })
+    this.#extrasAt(node).templates.push({ template, dollar, node: child })
+    this.#templateChildren.set(name, child)
     return child
+  }
+
+  /** Forgets what only building needs. */
+  finish(): void {
+    this.#lastChildren.clear()
+    this.#templateChildren.clear()
   }
 
   #extrasAt(node: number): Extras {

@@ -29,16 +29,27 @@ function relationOf(regex: TopicRegex, text: string, { exact, dollar }: Language
   return relation
 }
 
-/** `regexCoversFilter`, remembered; `text` is the filter as text. False where it cannot be said: an allow does not match. */
+/**
+ * `regexCoversFilter`, remembered; `text` is the filter as text. False where it cannot be said: an allow does not match. What
+ * could not be said because the effort was used up is asked again another time.
+ */
 export function regexCovers(regex: TopicRegex, filter: Levels, text: string, options: LanguageOptions): boolean {
   const relation = relationOf(regex, text, options)
-  relation.covers ??= regexCoversFilter(regex, filter, options) === true
-  return relation.covers
+  if (relation.covers !== undefined) return relation.covers
+  const covers = regexCoversFilter(regex, filter, options)
+  if (covers !== undefined || !isUsedUp(options)) relation.covers = covers === true
+  return covers === true
 }
 
 /** `regexOverlapsFilter`, remembered. True where it cannot be said: a deny matches. */
 export function regexOverlaps(regex: TopicRegex, filter: Levels, text: string, options: LanguageOptions): boolean {
   const relation = relationOf(regex, text, options)
-  relation.overlaps ??= regexOverlapsFilter(regex, filter, options) !== false
-  return relation.overlaps
+  if (relation.overlaps !== undefined) return relation.overlaps
+  const overlaps = regexOverlapsFilter(regex, filter, options)
+  if (overlaps !== undefined || !isUsedUp(options)) relation.overlaps = overlaps !== false
+  return overlaps !== false
+}
+
+function isUsedUp({ effort }: LanguageOptions): boolean {
+  return effort !== undefined && effort.left <= 0
 }

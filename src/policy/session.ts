@@ -8,10 +8,16 @@ import {
 } from './compiled-rule.ts'
 import { fillLevels } from './fill.ts'
 import { type Identity, valueAt } from './identity.ts'
-import type { Entry } from './pattern-trie.ts'
+import type { Entry, Extras } from './pattern-trie.ts'
 import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
 import { renderTexts, variableTexts } from './render.ts'
 import type { RegexMatcher, Requirement, ShareGroup, TemplateLevel } from './rule.ts'
+
+/** The children of a node by the texts that their variables stand for, and those that take any. */
+interface Children {
+  readonly byText: Map<string, number[]>
+  readonly any: { readonly dollar: boolean; readonly node: number }[]
+}
 
 /**
  * What is known of one identity under one policy. Everything is worked out when it is first asked for and remembered, so that
@@ -22,9 +28,12 @@ export class Session {
   readonly identity: Identity
   readonly #whens = new Map<number, boolean>()
   readonly #texts = new Map<number, readonly string[] | undefined>()
+  /** The entry that decided last; `null` where none did. */
+  decided: Entry | null = null
   readonly #keys: Partial<Record<KeyedMember, readonly string[]>> = {}
   readonly #filled = new Map<Entry, readonly FilledPattern[]>()
   readonly #regexes = new Map<RegexMatcher, readonly TopicRegex[]>()
+  readonly #children = new Map<Extras, Children>()
   readonly #elements = new Map<string, ReadonlySet<unknown>>()
 
   constructor(compiled: CompiledPolicy, identity: Identity) {
@@ -55,6 +64,32 @@ export class Session {
     const texts = renderTexts(template.template.parts, this.identity, template)
     this.#texts.set(number, texts)
     return texts
+  }
+
+  /** The children of a node with many variables that a level leads to; `dollar`: the topic begins with `$`. */
+  childrenOf(extras: Extras, text: string, dollar: boolean): readonly number[] {
+    let children = this.#children.get(extras)
+    if (!children) {
+      children = this.#indexChildren(extras)
+      this.#children.set(extras, children)
+    }
+    const { byText, any } = children
+    const always = dollar ? any.filter((one) => one.dollar) : any
+    return [...(byText.get(text) ?? []), ...always.map(({ node }) => node)]
+  }
+
+  #indexChildren({ templates }: Extras): Children {
+    const children: Children = { byText: new Map(), any: [] }
+    for (const { template, dollar, node } of templates) {
+      const texts = this.textsOf(template)
+      if (texts === undefined && template.strict) children.any.push({ dollar, node })
+      for (const text of texts ?? []) {
+        const known = children.byText.get(text)
+        if (known) known.push(node)
+        else children.byText.set(text, [node])
+      }
+    }
+    return children
   }
 
   /** What a pattern comes to: one filter for each alternative of its variables. */

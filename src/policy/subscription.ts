@@ -2,6 +2,7 @@ import type { CapturePlace, CompiledRule } from './compiled-rule.ts'
 import type { Qos } from './document.ts'
 import { canonical, covers, type Levels, levelsOf, overlaps } from './levels.ts'
 import type { Entry } from './pattern-trie.ts'
+import { fullEffort } from './regex/effort.ts'
 import { regexCovers, regexOverlaps } from './regex-relation.ts'
 import type { Session } from './session.ts'
 import type { SharedFilter } from './topic-syntax.ts'
@@ -15,6 +16,8 @@ export class Subscription {
   readonly qos: Qos
   /** Whether the surface checks every delivery. */
   readonly delivery: boolean
+  /** What regexes may still cost this decision. */
+  readonly effort = fullEffort()
   #filter: Levels | null = null
 
   constructor(session: Session, { group, filter }: SharedFilter, qos: Qos, delivery: boolean) {
@@ -69,10 +72,10 @@ export function requirementsHold(
 }
 
 /** Whether a regex matches the text of the filter. */
-export function regexMatchesText(entry: Entry, { session, text }: Subscription): boolean {
+export function regexMatchesText(entry: Entry, { session, text, effort }: Subscription): boolean {
   const { dollar, isDeny } = entry
   if (!dollar && text.charCodeAt(0) === 0x24) return false
-  return session.regexesOf(entry).some((one) => one.matches(text, isDeny))
+  return session.regexesOf(entry).some((one) => one.matches(text, isDeny, effort))
 }
 
 /**
@@ -112,7 +115,7 @@ export function hitsOf(entry: Entry, subscription: Subscription): readonly Hit[]
   }
   if (matcher.subscribe === 'text')
     return regexMatchesText(entry, subscription) ? [{ covers: true, pattern: null }] : []
-  const how = { exact: !delivery, dollar }
+  const how = { exact: !delivery, dollar, effort: subscription.effort }
   return session
     .regexesOf(entry)
     .filter((regex) => regexOverlaps(regex, filter, text, how))
@@ -125,7 +128,7 @@ export function triedAllowHolds(entry: Entry, subscription: Subscription): boole
   const { session, filter, text, delivery } = subscription
   if (matcher.kind === 'regex') {
     if (matcher.subscribe === 'text') return regexMatchesText(entry, subscription)
-    const how = { exact: !delivery, dollar }
+    const how = { exact: !delivery, dollar, effort: subscription.effort }
     return session.regexesOf(entry).some((regex) => regexCovers(regex, filter, text, how))
   }
   if (matcher.kind === 'eq') {

@@ -9,6 +9,9 @@ function takes(texts: readonly string[] | undefined, strict: boolean, levels: To
   return false
 }
 
+/** Levels with variables at one node that are tried one by one; of more a session keeps a map. */
+const FEW_TEMPLATES = 8
+
 /** Judges the entries that a walk finds. */
 export interface Judge {
   /** An entry whose pattern matches. */
@@ -40,6 +43,8 @@ export class Walk {
   #judge!: Judge
   #ask: Ask = 0
   #dollar = false
+  /** Nodes that `covering` may still visit; what lies beyond is not found. */
+  nodesLeft = Number.POSITIVE_INFINITY
 
   #start(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, judge: Judge): void {
     this.#trie = trie
@@ -86,7 +91,13 @@ export class Walk {
     if (extras) this.#visitTemplates(extras, i, this.#visitName)
   }
 
-  #visitTemplates({ templates }: Extras, i: number, visit: (node: number, i: number) => void): void {
+  #visitTemplates(extras: Extras, i: number, visit: (node: number, i: number) => void): void {
+    const { templates } = extras
+    if (templates.length > FEW_TEMPLATES) {
+      for (const node of this.#session.childrenOf(extras, this.#levels.at(i), this.#dollar))
+        visit.call(this, node, i + 1)
+      return
+    }
     for (const { template, dollar, node } of templates) {
       const texts = this.#session.textsOf(template)
       if (texts === undefined && !dollar && this.#dollar) continue // a first level that became `+`
@@ -102,6 +113,7 @@ export class Walk {
   }
 
   #visitCovering(node: number, i: number): void {
+    if (this.nodesLeft-- <= 0) return
     const trie = this.#trie
     const extras = trie.extras(node)
     if (extras) this.#takeTried(extras)

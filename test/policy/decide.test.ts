@@ -106,3 +106,63 @@ test('the longest and the deepest topic are decided, one more of either is refus
   assert.equal(decisionOf(policy, {}, 'publish', 'a'.repeat(65_535)), 'allow')
   assert.equal(decisionOf(policy, {}, 'publish', 'a'.repeat(65_536)), 'deny')
 })
+
+test('the pattern that decided is told with its variables filled in, and a name that a wider filter shares with a deny', () => {
+  const policy = policyOf({ topics: ['own/${clientId}/#'] }, { effect: 'deny', topics: ['own/+/${claims.list[]}'] })
+  const session = createSession(policy, { clientId: 'one', claims: { list: ['a', 'b'] } })
+  const tell = (action: AccessAction, topic: string) => {
+    const request = { action, topic }
+    const { decision } = session.decide(request)
+    return [decision, session.decidingPattern(request)]
+  }
+  assert.deepEqual(tell('publish', 'own/one/x'), ['allow', { pattern: 'own/one/#', example: null }])
+  assert.deepEqual(tell('publish', 'own/one/b'), ['deny', { pattern: 'own/+/b', example: null }])
+  assert.deepEqual(tell('subscribe', 'own/one/#'), ['deny', { pattern: 'own/+/a', example: 'own/one/a' }])
+  assert.deepEqual(tell('publish', 'elsewhere'), ['deny', null])
+})
+
+test('many levels with variables at one place are found by their text', () => {
+  const topics = Array.from({ length: 100 }, (_, i) => `\${clientId}-${i}/x`)
+  const policy = policyOf(
+    { topics },
+    { effect: 'deny', topics: Array.from({ length: 20 }, (_, i) => `\${claims.gone}-${i}/secret`), priority: 1 },
+  )
+  const session = createSession(policy, { clientId: 'c' })
+  const decide = (topic: string) => session.decide({ action: 'publish', topic }).decision
+  assert.deepEqual(['c-0/x', 'c-99/x', 'c-100/x', 'd-0/x', 'c-0/secret', 'any/secret'].map(decide), [
+    'allow',
+    'allow',
+    'deny',
+    'deny',
+    'deny',
+    'deny',
+  ])
+  assert.equal(
+    session.decide({ action: 'publish', topic: 'any/secret' }).reason,
+    'rule',
+    'a deny that cannot be filled in takes any level',
+  )
+})
+
+test('hostile policies stay bounded: regexes and holes in denies have an effort for each decision, and beyond it deny', () => {
+  const regexes = Array.from({ length: 1_500 }, (_, i) => ({ regex: `.*a.{${12 + (i % 3)}}${i.toString(36)}` }))
+  const wildcards = Array.from({ length: 2_048 }, (_, m) =>
+    Array.from({ length: 11 }, (_, i) => ((m >> i) & 1 ? '+' : 'a')).join('/'),
+  )
+  const cases = [
+    policyOf({ effect: 'deny', topics: regexes, actions: ['subscribe'] }, { topics: ['#'] }),
+    policyOf(
+      { topics: wildcards.map((one) => `${one}/y`), priority: 1, actions: ['subscribe'] },
+      ...Array.from({ length: 3_000 }, (_, i) => ({
+        effect: 'deny',
+        topics: [`${'a/'.repeat(11)}${i}x`],
+        actions: ['subscribe'],
+      })),
+    ),
+  ]
+  for (const [i, policy] of cases.entries()) {
+    const startedMs = performance.now()
+    assert.equal(decisionOf(policy, {}, 'subscribe', '#'), 'deny')
+    assert.ok(performance.now() - startedMs < 2_000, `case ${i} took ${performance.now() - startedMs} ms`)
+  }
+})

@@ -493,6 +493,60 @@ for (const { why, document } of hostile) {
   })
 }
 
+const many = (length: number, topic: (i: number) => unknown) =>
+  documentWith({ ...allowRule, topics: Array.from({ length }, (_, i) => topic(i)) })
+const bounds: readonly { what: string; within: unknown; beyond: unknown; words: RegExp }[] = [
+  {
+    what: 'regexes',
+    within: many(2_000, (i) => ({ regex: `a${i}.` })),
+    beyond: many(2_001, (i) => ({ regex: `a${i}.` })),
+    words: /more than 2000 regexes/,
+  },
+  {
+    what: 'instructions of regexes together',
+    within: many(40, (i) => ({ regex: `${i}(a.){150}` })),
+    beyond: many(800, (i) => ({ regex: `${i}(a.){150}` })),
+    words: /larger than all regexes of a policy may be/,
+  },
+  {
+    what: 'different levels with variables',
+    within: many(2_000, (i) => `\${clientId}${i}`),
+    beyond: many(2_001, (i) => `\${clientId}${i}`),
+    words: /more than 2000 different levels/,
+  },
+]
+for (const { what, within, beyond, words } of bounds) {
+  test(`a policy has a bound on its ${what}`, () => {
+    assert.deepEqual(problemsOf(within), [])
+    assert.match(problemsOf(beyond)[0] ?? '', words)
+  })
+}
+
+test('what a test says of identity and expectation is checked, so that a typo is no silent unknown', () => {
+  const withTest = (members: object) => ({
+    ...documentWith(),
+    tests: [{ as: {}, do: 'publish', topic: 'a', expect: 'deny', ...members }],
+  })
+  const cases: readonly [members: object, path: string][] = [
+    [{ as: { groups: 'admins' } }, 'tests[0].as.groups'],
+    [{ as: { groups: [1] } }, 'tests[0].as.groups[0]'],
+    [{ as: { tls: 'yes' } }, 'tests[0].as.tls'],
+    [{ as: { clientId: 5 } }, 'tests[0].as.clientId'],
+    [{ expect: { decision: 'deny', reason: 'defualt' } }, 'tests[0].expect.reason'],
+    [{ expect: { decision: 'deny', rule: 5 } }, 'tests[0].expect.rule'],
+    [{ expect: { decision: 'deny', qos: 3 } }, 'tests[0].expect.qos'],
+  ]
+  for (const [members, path] of cases)
+    assert.ok(
+      parsePolicy(withTest(members)).problems.some((problem) => problem.path === path),
+      path,
+    )
+  const kept = parsePolicy(
+    withTest({ expect: { decision: 'deny', reason: 'default', rule: null, 'x-why': 'a note' } }),
+  ).policy
+  assert.deepEqual(kept?.tests[0]?.expect, { decision: 'deny', reason: 'default', rule: null })
+})
+
 test('patterns that hang other engines are accepted and stay linear', () => {
   for (const pattern of ['(a+)+b', '(a|a)*b', '(a*)*b']) assert.deepEqual(problemsOf(bomb(pattern)), [], pattern)
 })

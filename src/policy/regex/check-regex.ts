@@ -1,5 +1,6 @@
 import { parseRegex, type RegexOptions } from './parse-regex.ts'
 import type { RegexPart, RegexProblem } from './pattern-cursor.ts'
+import { programSize } from './regex-node.ts'
 import { topicPattern } from './topic-pattern.ts'
 
 export type { RegexPart, RegexProblem }
@@ -35,4 +36,9 @@ export function literalPrefix(parts: readonly RegexPart[]): string {
 /** Reports whether the pattern itself starts with a literal `$`: `\$`, `\Q$…\E`, `[$]` or `\x24`. */
 export function startsWithDollar(parts: readonly RegexPart[]): boolean {
   return literalPrefix(parts).startsWith('$')
+}
+
+/** Instructions that a pattern compiles to, about. `regexProblem` must have found nothing. */
+export function regexSize(parts: readonly RegexPart[]): number {
+  return programSize(topicPattern(parts).node)
 }

@@ -1,5 +1,6 @@
 import { notSlash } from './char-set.ts'
 import { textRegexOptions } from './check-regex.ts'
+import { type Effort, fullEffort } from './effort.ts'
 import { LazyAutomaton } from './lazy-automaton.ts'
 import { parseRegex, searched } from './parse-regex.ts'
 import type { RegexPart } from './pattern-cursor.ts'
@@ -25,11 +26,23 @@ export class TopicRegex {
   }
 
   /**
-   * Reports whether the whole of `name`, well-formed text, matches. Time is linear in the name. One that takes more than some
-   * 10 ms, as only a hostile name under a hostile pattern does, counts as `ifTooCostly`: false for an allow, true for a deny.
+   * Reports whether the whole of `name`, well-formed text, matches. Time is linear in the name; one that takes more than some
+   * 10 ms, or more than is left of the effort, as only hostile names and patterns do, counts as `ifTooCostly`: false for an
+   * allow, true for a deny.
    */
-  matches(name: string, ifTooCostly: boolean): boolean {
-    return name.startsWith(this.prefix) && (this.rest.matches(name, this.prefix.length, MAX_WORK) ?? ifTooCostly)
+  matches(name: string, ifTooCostly: boolean, effort: Effort = fullEffort()): boolean {
+    if (!name.startsWith(this.prefix)) return false
+    const most = Math.min(MAX_WORK, effort.left)
+    if (most <= 0) return ifTooCostly
+    const before = this.rest.work
+    const verdict = this.rest.matches(name, this.prefix.length, most)
+    effort.left -= this.rest.work - before + (name.length >> 2)
+    return verdict ?? ifTooCostly
+  }
+
+  /** Compiles now what would be compiled with the first match. */
+  prepare(): void {
+    this.rest.matches('', 0, MAX_WORK)
   }
 }
 

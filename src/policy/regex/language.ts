@@ -1,6 +1,7 @@
 import type { Levels } from '../levels.ts'
 import type { TopicRegex } from './compile-regex.ts'
 import { DEAD, FULL } from './dfa.ts'
+import type { Effort } from './effort.ts'
 import { ExpressionAutomaton } from './expression-automaton.ts'
 import { FilterAutomaton, NOWHERE } from './filter-automaton.ts'
 import { DOLLAR } from './topic-characters.ts'
@@ -14,10 +15,15 @@ export interface LanguageOptions {
   readonly exact: boolean
   /** Whether the expression takes names that start with `$`. It does anyway where it starts with a literal `$` itself. */
   readonly dollar: boolean
+  /** What comparisons may still cost; where it is used up, nothing can be said. */
+  readonly effort?: Effort
 }
 
 /** Steps of the two automata together and instructions visited to build states: some 10 ms. */
 const MAX_STEPS = 1_000_000
+
+/** What setting a search up counts as. */
+const SEARCH_STEPS = 100
 
 /** A name, `null` where there is none, `undefined` where the automata are too large to say. */
 type Answer = string | null | undefined
@@ -54,12 +60,28 @@ class Pairs {
 }
 
 /** Finds the shortest name of a filter that the expression takes, or that it does not take. */
-function shortestName(regex: TopicRegex, levels: Levels, { exact, dollar }: LanguageOptions, taken: boolean): Answer {
+function shortestName(regex: TopicRegex, levels: Levels, options: LanguageOptions, taken: boolean): Answer {
+  const { effort } = options
+  const search = { most: Math.min(MAX_STEPS, effort?.left ?? MAX_STEPS), spent: 0 }
+  if (search.most <= 0) return undefined
+  const answer = searchName(regex, levels, options, taken, search)
+  if (effort) effort.left -= search.spent
+  return answer
+}
+
+function searchName(
+  regex: TopicRegex,
+  levels: Levels,
+  { exact, dollar }: LanguageOptions,
+  taken: boolean,
+  search: { readonly most: number; spent: number },
+): Answer {
   const filter = new FilterAutomaton(levels, exact)
   const expression = new ExpressionAutomaton(regex, exact)
   const isOutOfReach = filter.onlyNext(FilterAutomaton.start) === DOLLAR && !dollar && !regex.startsWithDollar
   const pairs = new Pairs(filter.size)
   pairs.add(FilterAutomaton.start, isOutOfReach ? DEAD : expression.start, 0, 0)
+  search.spent = SEARCH_STEPS
   let steps = 0
   for (let pair = 0; pair < pairs.filterStates.length; pair++) {
     const filterState = pairs.filterStates[pair] as number
@@ -69,7 +91,8 @@ function shortestName(regex: TopicRegex, levels: Levels, { exact, dollar }: Lang
     const only = filter.onlyNext(filterState)
     for (const character of only === undefined ? expression.choices(expressionState) : [only]) {
       const next = filter.step(filterState, character)
-      if (++steps + expression.work > MAX_STEPS) return undefined
+      search.spent = SEARCH_STEPS + ++steps + expression.work
+      if (search.spent > search.most) return undefined
       if (next === NOWHERE) continue
       const reached = expression.step(expressionState, character)
       if (reached === FULL) return undefined
@@ -114,8 +137,8 @@ export function overlapWitness(
 export function regexOverlapsFilter(
   regex: TopicRegex,
   levels: Levels,
-  { dollar }: Pick<LanguageOptions, 'dollar'>,
+  options: Omit<LanguageOptions, 'exact'>,
 ): boolean | undefined {
-  const witness = shortestName(regex, levels, { exact: true, dollar }, true)
+  const witness = shortestName(regex, levels, { ...options, exact: true }, true)
   return witness === undefined ? undefined : witness !== null
 }

@@ -3,6 +3,9 @@ import { compileProgram } from './program.ts'
 import type { RegexNode } from './regex-node.ts'
 import { topicSets } from './topic-characters.ts'
 
+/** What compiling counts as, in steps of matching. */
+const COMPILE_WORK = 5_000
+
 /** A node that is compiled when it is first needed: a policy has many patterns, a client meets few. */
 export class LazyAutomaton {
   readonly #node: RegexNode
@@ -16,6 +19,11 @@ export class LazyAutomaton {
   get automaton(): Automaton {
     this.#automaton ??= createAutomaton(compileProgram(this.#node), topicSets)
     return this.#automaton
+  }
+
+  /** Steps that were spent on it so far, its compilation included. */
+  get work(): number {
+    return this.#dfa ? this.#dfa.work + COMPILE_WORK : 0
   }
 
   /** Reports whether the node takes the text from `from` to its end; `undefined` when that takes more than `maxWork`. */

@@ -63,18 +63,18 @@ const atLeast = {
     ['publish', 'will', 'receive', 'subscribe', 'connect', 'unsubscribe'].flatMap((action) =>
       withPrefix(action, nameOutcomes),
     ),
-    15,
+    8,
   ),
   ...each(['subscribe deny deny-overlap', 'subscribe allow filtered', 'superuser deny invalid-action'], 300),
-  ...each(['publish deny qos-exceeds', 'will deny qos-exceeds'], 50),
+  ...each(['publish deny qos-exceeds', 'will deny qos-exceeds'], 30),
   ...each(refused('publish', [...textProblems, 'wildcard-in-name', 'share-in-name']), 15),
   ...each(refused('subscribe', [...textProblems, ...shareProblems, 'bad-hash', 'bad-plus']), 30),
   ...each(
     ['allow', 'deny'].flatMap((effect) => withPrefix(`${effect} by`, features)),
-    300,
+    120,
   ),
-  ...each(withPrefix('allow by', ['path', 'qos', 'cap', 'strip', 'will']), 300),
-  ...each(withPrefix('deny by', ['qos', 'will', 'overlap filter']), 50),
+  ...each(withPrefix('allow by', ['path', 'qos', 'cap', 'strip', 'will']), 200),
+  ...each(withPrefix('deny by', ['qos', 'will', 'overlap filter']), 40),
   ...each(withPrefix('when', conditions), 3),
 }
 
