@@ -102,7 +102,7 @@ export async function createServices(
   })
   integrations = createIntegrations({ db, feed, audit, clock, vault, policies })
   const accessOf = createAccess({ policies, clock })
-  const guardsOf = createGuardRegistry({ clock })
+  const guardsOf = createGuardRegistry({ clock, log })
   const signer = createSigner({ provider, issuer: keys.issuer, maxQueue: config.SIGNER_QUEUE_MAX })
   const dial = createDial({ allow: config.OUTBOUND_ALLOW, ownListeners: () => ownListeners, clock })
   const pool = createPool({
@@ -161,8 +161,8 @@ export async function createServices(
     vault,
     integrations,
     policies,
-    publish: createPublish({ pool, accessOf, guardsOf, audit, clock }),
-    collect: createCollect({ pool, accessOf, guardsOf, audit, clock }),
+    publish: createPublish({ pool, integrations, accessOf, guardsOf, audit, clock }),
+    collect: createCollect({ pool, integrations, accessOf, guardsOf, audit, clock }),
     testConnection: createTestConnection({ pool, audit, clock }),
     postureOf: (integration) => pool.postureOf(integration),
     idempotency,

@@ -2,8 +2,11 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { listSources, readSource } from '../../test/arch/read-source.ts'
 
-/** What a test file needs from outside this repository. `database` is our own PostgreSQL, which is always there. */
-export type Need = 'database' | 'mosquitto' | 'openssl' | 'postgres' | 'browser' | 'netns' | 'vectors'
+/**
+ * What a test file needs: from outside this repository, but for `database`, our own PostgreSQL, and `time`, for cases that are
+ * drawn by the thousand.
+ */
+export type Need = 'database' | 'mosquitto' | 'openssl' | 'postgres' | 'browser' | 'netns' | 'vectors' | 'time'
 
 export interface TestFile {
   /** Relative to the root of the repository, with forward slashes. */
@@ -18,6 +21,7 @@ const signs: readonly { need: Need; file?: string; package?: string; variable?: 
   { need: 'openssl', file: 'test/support/certificates.ts' },
   { need: 'netns', file: 'test/support/network-namespace.ts' },
   { need: 'browser', package: 'playwright-core' },
+  { need: 'time', package: 'fast-check' },
   { need: 'postgres', variable: 'SEALWIRE_TEST_POSTGRES_URL' },
   { need: 'vectors', variable: 'SEALWIRE_VECTORS' },
 ]

@@ -2,7 +2,18 @@ import type { AuditEvent } from './audit.ts'
 
 const publish = ['topic', 'qos', 'retain', 'payload_bytes'] as const
 const decided = ['policy_id', 'policy_revision', 'policy_reason', 'rule', 'pattern', 'decision_us'] as const
-const guarded = ['guard', 'guard_class', 'tags', 'rule_ids', 'forwarded_qos', 'forwarded_retain', 'refused'] as const
+const guarded = [
+  'guard',
+  'guard_class',
+  'tags',
+  'rule_ids',
+  'reason',
+  'limit',
+  'severity',
+  'forwarded_qos',
+  'forwarded_retain',
+  'refused',
+] as const
 const failure = ['code', 'status', 'reason_code', 'reason'] as const
 const link = ['plaintext', 'tls_version', 'cipher', 'group', 'post_quantum'] as const
 const integration = ['name', 'credential_id', 'allowed_operations', 'policy_id', 'guards', 'revision'] as const
@@ -37,6 +48,7 @@ export const actions = {
     'max_bytes',
     'wait_ms',
     'deadline_ms',
+    'dry_run',
     'credential_version',
   ],
   'proxy.subscribe.outcome': [

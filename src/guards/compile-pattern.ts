@@ -1,5 +1,6 @@
 import { RE2JS, RE2JSException, RE2JSSyntaxException } from 're2js'
 import { patternSize } from './pattern-size.ts'
+import { patternWork } from './pattern-work.ts'
 import { quote } from './problems.ts'
 import { Searcher, type WorkBudget } from './searcher.ts'
 
@@ -8,7 +9,7 @@ export const MAX_PATTERN_LENGTH = 1_024
 /** Instructions of one pattern, once its counted repetitions are written out. */
 const MAX_PATTERN_SIZE = 4_000
 /** Parses that are spent on telling where a pattern goes wrong. */
-const MAX_PROBES = 64
+const MAX_PROBES = 8
 
 function syntaxError(pattern: string): RE2JSSyntaxException | undefined {
   try {
@@ -50,16 +51,22 @@ export function patternProblem(pattern: string): string | undefined {
   return `is not RE2 syntax: ${err.getDescription()}${where} at index ${errorIndex(pattern, err)}`
 }
 
+const TOO_MUCH =
+  'needs too many states, or too long to read, alone or with the patterns before it: write * in place of {…} where you can'
+
 /**
  * Makes the searcher of one pattern, all its states included, so that no text can make it slow; or says why not. The
  * budget is shared by the patterns of a document.
  */
 export function compilePattern(pattern: string, budget: WorkBudget): { searcher: Searcher } | { problem: string } {
+  const work = patternWork(pattern)
+  budget.left -= work
+  if (budget.left < 0) return { problem: TOO_MUCH }
   const problem = patternProblem(pattern)
-  if (problem !== undefined) return { problem }
-  const searcher = new Searcher([pattern])
-  if (searcher.finish(budget)) return { searcher }
-  return {
-    problem: 'needs too many states, alone or with the patterns before it: write * in place of {…} where you can',
+  if (problem !== undefined) {
+    budget.left -= MAX_PROBES * work
+    return { problem }
   }
+  const searcher = new Searcher([pattern])
+  return searcher.finish(budget) ? { searcher } : { problem: TOO_MUCH }
 }

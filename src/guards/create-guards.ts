@@ -11,6 +11,8 @@ export interface GuardsDeps {
   readonly clock: { monotonic(): number }
   /** Instead of the document's own `block-mode`. */
   readonly blockMode?: boolean
+  /** Is told every error of a guard's own, for the log. */
+  readonly failed?: (guard: GuardName, cause: unknown) => void
 }
 
 export interface PublishOptions {
@@ -52,7 +54,7 @@ function internalError(rule: GuardRule, guard: GuardName, cause: unknown): Refus
 
 /** Makes guards; `previous` are those that they replace. */
 export function createGuards(config: GuardsConfig, deps: GuardsDeps, previous?: Guards): Guards {
-  const { clock, blockMode = config.general.blockMode } = deps
+  const { clock, blockMode = config.general.blockMode, failed } = deps
   const { failOpen } = config.general
   const rateLimiter = new RateLimiter(config, previous?.rateLimiter)
   const qosGuard = new QosGuard(config.qos)
@@ -65,6 +67,7 @@ export function createGuards(config: GuardsConfig, deps: GuardsDeps, previous?: 
       try {
         return check(judgement)
       } catch (err) {
+        failed?.(guard, err)
         const refusal = internalError(rule, guard, err)
         if (!failOpen) return refusal
         judgement.findings.push(refusal)
@@ -84,9 +87,16 @@ export function createGuards(config: GuardsConfig, deps: GuardsDeps, previous?: 
   }
   const retained: Check = ({ message }) => checkRetained(config.retained, message)
   const inspection: Check = ({ message, findings }) => {
-    const { classes, blocking, reason } = inspect(config.inspection, message)
+    const { classes, blocking, reason, severity } = inspect(config.inspection, message)
     if (classes[0] === undefined) return null
-    const found: Refusal = { rule: 'inspection-blocked', guard: 'inspection', reason, class: classes[0], classes }
+    const found: Refusal = {
+      rule: 'inspection-blocked',
+      guard: 'inspection',
+      reason,
+      class: classes[0],
+      classes,
+      ...(severity !== null && { severity }),
+    }
     if (blocking !== null) return found
     findings.push(found)
     return null

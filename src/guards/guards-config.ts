@@ -39,7 +39,9 @@ export interface RetainedConfig {
 }
 
 export type AttackClass = 'sqli' | 'cmd' | 'xss' | 'path'
-export type Severity = 'low' | 'medium' | 'high' | 'critical'
+/** From the lowest to the highest. */
+export const severities = ['low', 'medium', 'high', 'critical'] as const
+export type Severity = (typeof severities)[number]
 
 export interface CustomPattern {
   readonly name: string

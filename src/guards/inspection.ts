@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { decodeUtf8 } from '../core/bytes.ts'
 import { findAttacks } from './find-attacks.ts'
-import type { InspectionConfig } from './guards-config.ts'
+import { type AttackClass, type InspectionConfig, type Severity, severities } from './guards-config.ts'
 import type { GuardedMessage } from './outcome.ts'
 import { scannedTexts } from './scanned-texts.ts'
 
@@ -13,10 +13,18 @@ export interface Inspection {
   readonly blocking: string | null
   /** In words, without a word of the payload. */
   readonly reason: string
+  /** The highest of the patterns that matched; `null` when none did. */
+  readonly severity: Severity | null
 }
 
-const nothing: Inspection = { classes: [], blocking: null, reason: '' }
+const nothing: Inspection = { classes: [], blocking: null, reason: '', severity: null }
 const NO_BYTES = new Uint8Array()
+const attackSeverity: Readonly<Record<AttackClass, Severity>> = {
+  sqli: 'high',
+  cmd: 'critical',
+  xss: 'high',
+  path: 'high',
+}
 
 function schemaProblem(
   { jsonSchema }: InspectionConfig,
@@ -36,23 +44,30 @@ export function inspect(config: InspectionConfig, message: GuardedMessage): Insp
       classes: ['size-limit'],
       blocking: 'size-limit',
       reason: `the payload has ${payload.length} bytes, and may have ${config.maxPayloadSize}`,
+      severity: null,
     }
 
   const looks = config.classes.length + config.customPatterns.length > 0
   const scanned = scannedTexts(looks ? payload : NO_BYTES)
   const problem = schemaProblem(config, message)
+  const attacks = findAttacks(config.classes, scanned)
+  const custom = config.customPatterns.filter(({ searcher }) => searcher.searchTexts(scanned.units, scanned.texts))
   const classes = [
     ...(scanned.complete ? [] : ['size-limit']),
     ...(config.blockBinary && !isUtf8(payload) ? ['binary-payload'] : []),
-    ...findAttacks(config.classes, scanned),
-    ...config.customPatterns
-      .filter(({ searcher }) => searcher.searchTexts(scanned.units, scanned.texts))
-      .map(({ name }) => `custom-${name}`),
+    ...attacks,
+    ...custom.map(({ name }) => `custom-${name}`),
     ...(problem === undefined ? [] : ['schema-validation']),
   ]
   const [first] = classes
   if (first === undefined) return nothing
   const letsThrough = first === 'schema-validation' && config.jsonSchema?.blockOnFailure === false
   const why = problem === undefined ? '' : `: ${problem}`
-  return { classes, blocking: letsThrough ? null : first, reason: `found in the payload: ${classes.join(', ')}${why}` }
+  const matched = [...attacks.map((name) => attackSeverity[name]), ...custom.map((pattern) => pattern.severity)]
+  return {
+    classes,
+    blocking: letsThrough ? null : first,
+    reason: `found in the payload: ${classes.join(', ')}${why}`,
+    severity: severities.findLast((one) => matched.includes(one)) ?? null,
+  }
 }

@@ -1,4 +1,5 @@
 import type { Qos } from '../policy/document.ts'
+import type { Severity } from './guards-config.ts'
 
 export type GuardName = 'rate' | 'qos' | 'retained' | 'inspection'
 
@@ -16,6 +17,8 @@ export interface Refusal {
   readonly class?: string
   /** All that the inspection found, in that order. */
   readonly classes?: readonly string[]
+  /** The highest of what was looked for and found; for audit only. */
+  readonly severity?: Severity
   /** Whole seconds after which the limits that were hit would let the message through; absent when none ever would. */
   readonly retryAfterS?: number
   /** What an internal error of the guard was; for the log. */

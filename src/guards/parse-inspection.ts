@@ -1,6 +1,12 @@
 import { attackClasses } from './attack-patterns.ts'
 import { compilePattern, MAX_PATTERN_LENGTH } from './compile-pattern.ts'
-import type { AttackClass, CustomPattern, InspectionConfig, SchemaConfig, Severity } from './guards-config.ts'
+import {
+  type AttackClass,
+  type CustomPattern,
+  type InspectionConfig,
+  type SchemaConfig,
+  severities,
+} from './guards-config.ts'
 import type { DocumentLimits } from './parse-limits.ts'
 import { PayloadSchema } from './payload-schema.ts'
 import { type Problems, quote } from './problems.ts'
@@ -17,7 +23,6 @@ export interface SchemaSource {
   read(value: unknown): unknown
 }
 
-const SEVERITIES: readonly Severity[] = ['low', 'medium', 'high', 'critical']
 const DEFAULT_MAX_PAYLOAD = 262_144
 const MAX_NAME_LENGTH = 64
 /** What the keys of `patterns` turn on. */
@@ -38,7 +43,7 @@ function parseCustomPattern(reader: SectionReader, names: Set<string>, { budget 
   reader.require('name', 'pattern')
   const name = reader.text('name', MAX_NAME_LENGTH)
   const pattern = reader.text('pattern', MAX_PATTERN_LENGTH)
-  const severity = reader.word('severity', SEVERITIES) ?? 'medium'
+  const severity = reader.word('severity', severities) ?? 'medium'
   reader.done()
   if (name === '') reader.refuse('name', 'is empty')
   if (name !== undefined && names.has(name)) reader.refuse('name', `${quote(name)} occurs twice`)

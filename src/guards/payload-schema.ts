@@ -14,15 +14,15 @@ import type { Searcher, WorkBudget } from './searcher.ts'
 const MAX_SCHEMA_DEPTH = 64
 const MAX_SCHEMA_VALUES = 5_000
 /** Schemas of a document once references stand for themselves, which is what the validator makes code of. */
-const MAX_NODES = 1_000
-/** Values of the schema that one value of a message can be held against. */
+const MAX_NODES = 250
+/** Looks at one value of a message. */
 const MAX_COST_PER_VALUE = 20_000
 const MAX_COST_PER_TEXT = 64
 
 const messageJson = { maxDepth: 64, maxMembers: 100_000 }
-/** Looks at values of one message, and characters of it that are searched: about a quarter of a second each. */
-const MAX_LOOKS = 50_000_000
-const MAX_SEARCHED = 50_000_000
+/** What one message may take, by the costs of the schema; a message that could take longer is refused before. */
+const MAX_TIME_NS = 40_000_000
+const LOOK_NS = 10
 
 export interface SchemaOptions {
   /** Characters of its names and texts. */
@@ -119,7 +119,8 @@ function createValidator(schema: AnySchema, searchers: ReadonlyMap<string, Searc
 const FOLLOWED = 'each counted as often as references lead to it'
 
 function costProblem({ perValue, perText }: SchemaCost): string | undefined {
-  if (perValue > MAX_COST_PER_VALUE) return `holds a value against more than ${MAX_COST_PER_VALUE} others, ${FOLLOWED}`
+  if (perValue > MAX_COST_PER_VALUE)
+    return `takes more than ${MAX_COST_PER_VALUE} looks at a value, ${FOLLOWED}; a choice and a pattern take the most`
   return perText > MAX_COST_PER_TEXT ? `has more than ${MAX_COST_PER_TEXT} patterns, ${FOLLOWED}` : undefined
 }
 
@@ -164,8 +165,8 @@ export class PayloadSchema {
     } catch {
       return 'it is not JSON, names a member twice, or is nested too deeply'
     }
-    const { perValue, perText } = this.#cost
-    if (countValues(value) * perValue > MAX_LOOKS || text.length * perText > MAX_SEARCHED)
+    const { perValue, perCharacter } = this.#cost
+    if (countValues(value) * perValue * LOOK_NS + text.length * perCharacter > MAX_TIME_NS)
       return 'it is too large to be held against this schema'
     try {
       if (this.#validate(value)) return undefined

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
 import { createAuditedChange } from '../audit/audited-change.ts'
 import type { Clock } from '../core/clock.ts'
@@ -6,6 +7,7 @@ import { isId, newId } from '../core/ids.ts'
 import { createCache } from '../db/cache.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Db, Queryable } from '../db/db.ts'
+import type { GuardsConfig } from '../guards/guards-config.ts'
 import { parseGuards } from '../guards/parse-guards.ts'
 import { parseIfMatch } from '../policies/if-match.ts'
 import type { IntegrationInput, IntegrationPatch } from './bodies.ts'
@@ -66,12 +68,20 @@ function invalid(member: string, problem: string): AppError {
   return new AppError('integration.invalid', `${member}: ${problem}.`, { details: { member } })
 }
 
-/** Makes an integration usable. Guards that no longer parse throw: refused, never left out. */
-function readyFor({ guards: given, ...integration }: StoredIntegration): Integration {
-  if (given === null) return Object.freeze({ ...integration, guards: null })
-  const { guards } = parseGuards(given, { source: 'integration' })
-  if (!guards) throw new Error(`The guards of ${integration.id} do not parse any more.`)
-  return Object.freeze({ ...integration, guards })
+/**
+ * Makes stored integrations usable. A revision never changes, and parsing its guards keeps the process busy: it is done
+ * once, also while every use asks the database. Guards that no longer parse throw: refused, never left out.
+ */
+function createMakeReady(): (stored: StoredIntegration) => Integration {
+  const parsed = new LRUCache<string, GuardsConfig>({ max: MAX_CACHED, ttl: CACHE_TTL_MS })
+  return ({ guards: given, ...integration }) => {
+    if (given === null) return Object.freeze({ ...integration, guards: null })
+    const key = `${integration.id}@${integration.revision}`
+    const guards = parsed.get(key) ?? parseGuards(given, { source: 'integration' }).guards
+    if (!guards) throw new Error(`The guards of ${integration.id} do not parse any more.`)
+    if (!parsed.has(key)) parsed.set(key, guards)
+    return Object.freeze({ ...integration, guards })
+  }
 }
 
 /**
@@ -81,6 +91,7 @@ function readyFor({ guards: given, ...integration }: StoredIntegration): Integra
 export function createIntegrations({ db, feed, audit, clock, vault, policies }: IntegrationsDeps): Integrations {
   const auditedChange = createAuditedChange({ db, audit })
   const keyOf = (tenantId: string, id: string) => `${tenantId}/${id}`
+  const makeReady = createMakeReady()
   const cache = createCache<Integration>({
     feed,
     topic: 'integration',
@@ -89,7 +100,7 @@ export function createIntegrations({ db, feed, audit, clock, vault, policies }: 
     load: async (key) => {
       const [tenantId = '', id = ''] = key.split('/')
       const stored = await selectIntegration(db, tenantId, id)
-      return stored && readyFor(stored)
+      return stored && makeReady(stored)
     },
   })
 

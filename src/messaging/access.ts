@@ -116,18 +116,11 @@ function words({ decision, reason, rule }: Decision, example: string | null): st
     if (rule === null) return 'the default of the policy allows it'
     return reason === 'filtered' ? `${named} allows it, and each delivery is checked` : `${named} allows it`
   }
-  switch (reason) {
-    case 'rule':
-      return `${named} denies it`
-    case 'deny-overlap':
-      return `${named} denies some of what the filter reaches${example === null ? '' : `, ${example} for one`}`
-    case 'qos-exceeds':
-      return `${named} allows it at a lower QoS only`
-    case 'default':
-      return 'no rule allows it'
-    default:
-      return reason
-  }
+  if (reason === 'rule') return `${named} denies it`
+  if (reason === 'qos-exceeds') return `${named} allows it at a lower QoS only`
+  if (reason === 'default') return 'no rule allows it'
+  if (reason !== 'deny-overlap') return reason
+  return `${named} denies some of what the filter reaches${example === null ? '' : `, ${example} for one`}`
 }
 
 function lineOf({ rule, effect, priority, applies, why, pattern, example }: TraceStep): string {

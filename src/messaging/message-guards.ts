@@ -2,7 +2,9 @@ import { LRUCache } from 'lru-cache'
 import type { AuditEvent } from '../audit/audit.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
-import { createGuards, type Guards } from '../guards/create-guards.ts'
+import type { Log } from '../core/log.ts'
+import { createGuards, type Guards, type GuardsDeps } from '../guards/create-guards.ts'
+import { severities } from '../guards/guards-config.ts'
 import type { GuardedMessage, Refusal } from '../guards/outcome.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Qos } from '../policy/document.ts'
@@ -27,14 +29,26 @@ export interface GuardVerdict {
 /** Integrations whose buckets are kept; the one that published longest ago starts with full buckets again. */
 const MAX_GUARDED = 10_000
 
-/** Keeps guards, whose buckets fill and empty, for as long as the integration keeps its limits. They are of this process. */
-export function createGuardRegistry({ clock }: { clock: Clock }): GuardsOf {
+/** What an error is and where it came from; its message may quote what the guard read, and is left out. */
+function causeOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return typeof cause
+  const frames = (cause.stack ?? '').split('\n').filter((line) => line.startsWith('    at '))
+  return [cause.name, ...frames.slice(0, 8)].join('\n')
+}
+
+/**
+ * Keeps guards, whose buckets fill and empty, for as long as the integration keeps its limits. They are of this process.
+ * What goes wrong in a guard is logged, whether it refuses the message or, with `fail-open`, lets it through.
+ */
+export function createGuardRegistry({ clock, log }: { clock: Clock; log: Pick<Log, 'error'> }): GuardsOf {
   const known = new LRUCache<string, { revision: number; guards: Guards }>({ max: MAX_GUARDED })
   return ({ id, revision, guards: config }) => {
     if (config === null) return null
     const last = known.get(id)
     if (last?.revision === revision) return last.guards
-    const guards = createGuards(config, { clock }, last?.guards)
+    const failed: GuardsDeps['failed'] = (guard, cause) =>
+      log.error({ integration_id: id, guard: sections[guard], cause: causeOf(cause) }, 'a guard failed')
+    const guards = createGuards(config, { clock, failed }, last?.guards)
     known.set(id, { revision, guards })
     return guards
   }
@@ -62,12 +76,20 @@ function errorOf(refusal: Refusal): AppError {
   })
 }
 
-function recordOf(found: Refusal, isRefused: boolean): GuardVerdict['record'] {
+/** Members for all that was found; what refused the message, or else what was found first, stands first and is named. */
+function recordOf(found: readonly [Refusal, ...Refusal[]], isRefused: boolean): GuardVerdict['record'] {
+  const [first] = found
+  const classes = new Set(found.flatMap((one) => one.classes ?? []))
+  const limit = found.find((one) => one.limit !== undefined)?.limit
+  const severity = severities.findLast((level) => found.some((one) => one.severity === level))
   return {
-    guard: sections[found.guard],
-    ...(found.classes && { guard_class: clip(found.classes.join(',')) }),
-    tags: isRefused ? `mqtt,blocked,${found.rule}` : 'mqtt,detect-only',
-    rule_ids: found.rule,
+    guard: sections[first.guard],
+    ...(classes.size > 0 && { guard_class: clip([...classes].join(',')) }),
+    tags: isRefused ? `mqtt,blocked,${first.rule}` : 'mqtt,detect-only',
+    rule_ids: [...new Set(found.map(({ rule }) => rule))].join(','),
+    reason: clip(found.map(describe).join('; ')),
+    ...(limit !== undefined && { limit: clip(limit) }),
+    ...(severity !== undefined && { severity }),
     refused: isRefused,
   }
 }
@@ -87,13 +109,13 @@ export function guardPublish(
   if (guards === null) return { refusal: null, qos, retain, record: {}, words: null }
   const caller = { ...(clientId !== undefined && { clientId }), ...(ip !== undefined && { ip }) }
   const outcome = guards.checkPublish(message, caller, { dryRun })
-  const found = outcome.refusal ?? outcome.findings[0]
+  const [first, ...others] = outcome.refusal ? [outcome.refusal, ...outcome.findings] : outcome.findings
   return {
     refusal: outcome.refusal && errorOf(outcome.refusal),
     qos: outcome.qos,
     retain: outcome.retain,
-    record: found ? recordOf(found, outcome.refusal !== null) : {},
-    words: found ? describe(found) : null,
+    record: first ? recordOf([first, ...others], outcome.refusal !== null) : {},
+    words: first ? describe(first) : null,
   }
 }
 

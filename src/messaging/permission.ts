@@ -1,7 +1,10 @@
+import type { AuditEvent } from '../audit/audit.ts'
 import { AppError } from '../core/errors.ts'
 import type { Integration, Operation } from '../integrations/integration.ts'
+import type { Integrations } from '../integrations/integrations.ts'
 import type { Qos } from '../policy/document.ts'
-import type { Ruling } from './access.ts'
+import type { Identity } from '../policy/identity.ts'
+import type { Access, AccessOf, Ruling } from './access.ts'
 
 /** @throws {AppError} `operation.not_allowed`; absent and empty lists refuse everything */
 export function assertOperationAllowed({ allowedOperations }: Integration, operation: Operation): void {
@@ -22,6 +25,37 @@ export function deniedByPolicy({ reason, rule, policy }: Ruling): AppError {
       ...(policy && { policy_id: policy.id, policy_revision: policy.revision }),
     },
   })
+}
+
+export type AccessNow = (integration: Integration, identity: Identity, operation: Operation) => Promise<Access>
+
+/**
+ * Asks again, for work that takes a while: looks the integration up anew, and what the caller may do through it.
+ *
+ * Fails with `object.not_found` and `operation.not_allowed` when the integration went or changed, and with
+ * `database.unavailable` when that cannot be known.
+ */
+export function createAccessNow(deps: { integrations: Pick<Integrations, 'find'>; accessOf: AccessOf }): AccessNow {
+  return async ({ tenantId, id }, identity, operation) => {
+    const integration = await deps.integrations.find(tenantId, id)
+    assertOperationAllowed(integration, operation)
+    return deps.accessOf(integration, identity)
+  }
+}
+
+/** That a message may be written, as it was decided; a write that had to wait asks again. */
+export interface Permission {
+  /** When it was asked for, on the monotonic clock. */
+  readonly askedMs: number
+  /** @throws {AppError} when it is not allowed any more, or that cannot be known */
+  renew(): Promise<void>
+}
+
+/** The outcome of an operation that failed after its intent: what was refused by then was denied. */
+export function outcomeOfFailure(err: unknown): AuditEvent['outcome'] {
+  if (!(err instanceof AppError)) return 'failure'
+  if (err.code === 'outcome.unknown') return 'unknown'
+  return err.code === 'policy.denied' || err.code === 'operation.not_allowed' ? 'denied' : 'failure'
 }
 
 /** What a dry run answers: every check was made, and nothing sent. */

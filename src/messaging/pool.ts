@@ -16,6 +16,7 @@ import {
   currentVersion,
   type OpenedConnection,
 } from './open-connection.ts'
+import type { Permission } from './permission.ts'
 import { reasonCodes } from './reason-codes.ts'
 import { createSemaphore } from './semaphore.ts'
 import { type PublishOutcome, writeMessage } from './write-message.ts'
@@ -50,12 +51,18 @@ export interface CollectLease {
 
 export interface Pool {
   /**
-   * Publishes on the integration's shared connection, made when there is none.
+   * Publishes on the integration's shared connection, made when there is none. When that took more than a second, the
+   * permission is asked for again before a byte is written.
    *
    * @throws {AppError} only when nothing was sent: `broker.*`, `credential.expired`, `integration.invalid`,
-   * `destination.not_allowed`, and what the vault throws
+   * `destination.not_allowed`, and what the vault and the permission throw
    */
-  publish(integration: Integration, message: OutgoingMessage, deadlineMs: number): Promise<PublishOutcome>
+  publish(
+    integration: Integration,
+    message: OutgoingMessage,
+    deadlineMs: number,
+    permission: Permission,
+  ): Promise<PublishOutcome>
   /** Lends a connection on which no running collect overlaps `filter`; throws as `publish` does. */
   collector(integration: Integration, filter: string, deadlineMs: number): Promise<CollectLease>
   /** Opens a connection of its own, whatever failed before; the caller ends it. Throws as `publish` does. */
@@ -200,12 +207,20 @@ export function createPool(deps: PoolDeps): Pool {
   }
 
   return {
-    async publish(integration, message, deadlineMs) {
+    async publish(integration, message, deadlineMs, permission) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const connection = await lease(integration, 'publish', deadlineMs)
         try {
           await readyBy(connection, deadlineMs)
-          const written = await writeMessage({ connection, message, deadlineMs, clock, connections, counts })
+          const written = await writeMessage({
+            connection,
+            message,
+            permission,
+            deadlineMs,
+            clock,
+            connections,
+            counts,
+          })
           if (written) return written
         } finally {
           connections.release(connection)

@@ -3,15 +3,23 @@ import type { Bytes } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import type { Integration } from '../integrations/integration.ts'
+import type { Integrations } from '../integrations/integrations.ts'
 import { rejected } from '../outbound/dial-errors.ts'
 import type { Identity } from '../policy/identity.ts'
 import { validateTopicName } from '../policy/topic-name.ts'
-import type { AccessOf, Ruling } from './access.ts'
+import type { Access, AccessOf, Ruling } from './access.ts'
 import { clip, failureDetail, recordBy } from './audited.ts'
 import type { OutgoingMessage } from './broker.ts'
 import type { Qos } from './broker-limits.ts'
 import { type GuardsOf, guardPublish } from './message-guards.ts'
-import { assertOperationAllowed, type DryRun, deniedByPolicy, dryRunOf } from './permission.ts'
+import {
+  assertOperationAllowed,
+  createAccessNow,
+  type DryRun,
+  deniedByPolicy,
+  dryRunOf,
+  outcomeOfFailure,
+} from './permission.ts'
 import type { Pool } from './pool.ts'
 import { reasonCodes, reasonName } from './reason-codes.ts'
 import type { PublishOutcome } from './write-message.ts'
@@ -51,6 +59,7 @@ export interface PublishResult {
 
 export interface PublishDeps {
   readonly pool: Pick<Pool, 'publish'>
+  readonly integrations: Pick<Integrations, 'find'>
   readonly accessOf: AccessOf
   readonly guardsOf: GuardsOf
   readonly audit: Audit
@@ -126,17 +135,30 @@ function saidOf({ topic, qos, retain, payload }: OutgoingMessage, forwarded: { q
   }
 }
 
+/** What is asked again was answered with less than is forwarded: it is not the message that would be allowed now. */
+const LOWERED = 'it changed while the message waited for its connection, and allows a lower QoS or no retain flag'
+
+/** Judges once more what is about to be forwarded as `message`; guards are not asked again, they have counted it. */
+function judgeAgain(access: Access, asked: OutgoingMessage, message: OutgoingMessage): Ruling {
+  const ruling = access.publish(asked.topic, asked.qos, asked.retain)
+  const lowered = message.qos > ruling.qos || (message.retain && !ruling.retain)
+  return ruling.allowed && lowered ? { ...ruling, allowed: false, reason: LOWERED } : ruling
+}
+
 /**
  * Publishes one message. The order of the checks is the contract: allowed operation, topic, payload, policy or allow list,
- * guards, admission, intent on record, connection, PUBLISH, outcome on record.
+ * guards, admission, intent on record, connection, after a wait allowed operation and policy or allow list once more,
+ * PUBLISH, outcome on record.
  *
  * Fails with `operation.not_allowed`, `request.invalid`, `request.too_large`, `policy.denied`, `guard.refused` and what
  * `admit` throws before an intent is recorded, and with `database.unavailable` when the policy cannot be known; with
- * `audit.unavailable` and everything that `Pool.publish` throws when nothing was sent; with `broker.rejected` when the broker
- * refused the message; with `outcome.unknown` when it may have been delivered, also when it was and the outcome row could not
- * be committed.
+ * `audit.unavailable` and everything that `Pool.publish` throws when nothing was sent, which after a wait may again be that it
+ * is not allowed, or `object.not_found`; with `broker.rejected` when the broker refused the message; with `outcome.unknown`
+ * when it may have been delivered, also when it was and the outcome row could not be committed.
  */
-export function createPublish({ pool, accessOf, guardsOf, audit, clock }: PublishDeps): Publish {
+export function createPublish({ pool, integrations, accessOf, guardsOf, audit, clock }: PublishDeps): Publish {
+  const accessNow = createAccessNow({ integrations, accessOf })
+
   /** Records a refusal by policy; every one is, and none is answered before. */
   async function refuse(command: PublishCommand, said: ReturnType<typeof saidOf>, ruling: Ruling): Promise<never> {
     const { caller, integration, messageId, deadlineMs } = command
@@ -157,6 +179,7 @@ export function createPublish({ pool, accessOf, guardsOf, audit, clock }: Publis
     const { caller, identity, integration, messageId, deadlineMs, dryRun = false } = command
     assertOperationAllowed(integration, 'publish')
     const asked = messageOf(command)
+    const askedMs = clock.monotonic()
     const access = await accessOf(integration, identity)
     const ruling = access.publish(asked.topic, asked.qos, asked.retain)
     if (!ruling.allowed && !dryRun) await refuse(command, saidOf(asked, asked), ruling)
@@ -196,21 +219,31 @@ export function createPublish({ pool, accessOf, guardsOf, audit, clock }: Publis
     }
 
     await recordBy({ audit, clock }, deadlineMs, intent)
+    const again: { record: Ruling['record'] } = { record: {} }
+    const permission = {
+      askedMs,
+      async renew() {
+        const now = judgeAgain(await accessNow(integration, identity, 'publish'), asked, message)
+        again.record = now.record
+        if (!now.allowed) throw deniedByPolicy(now)
+      },
+    }
     let result: PublishResult
     try {
-      const outcome = await pool.publish(integration, message, deadlineMs)
+      const outcome = await pool.publish(integration, message, deadlineMs, permission)
       result = resultOf(command, message, outcome, clock.now())
     } catch (err) {
-      const unknown = err instanceof AppError && err.code === 'outcome.unknown'
+      const failed = outcomeOfFailure(err)
       try {
-        await record(conclusion(unknown ? 'unknown' : 'failure', failureDetail(err)))
+        await record(conclusion(failed, { ...again.record, ...failureDetail(err) }))
       } catch (auditError) {
-        if (!unknown) throw auditError // nothing was delivered, and that is what audit.unavailable says
+        if (failed !== 'unknown') throw auditError // nothing was delivered, and that is what audit.unavailable says
       }
       throw err
     }
     const { outcome, reason_code: reasonCode } = result
-    const detail = { outcome, reason_code: reasonCode, ...(result.no_subscribers && { no_subscribers: true }) }
+    const forwarded = { ...again.record, outcome, reason_code: reasonCode }
+    const detail = { ...forwarded, ...(result.no_subscribers && { no_subscribers: true }) }
     try {
       await record(conclusion('success', detail))
     } catch (auditError) {

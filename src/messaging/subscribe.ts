@@ -2,18 +2,26 @@ import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import type { Integration } from '../integrations/integration.ts'
+import type { Integrations } from '../integrations/integrations.ts'
 import { rejected, unreachable } from '../outbound/dial-errors.ts'
 import type { Identity } from '../policy/identity.ts'
 import { parseSubscriptionFilter, validateTopicFilter } from '../policy/topic-filter.ts'
 import { topicMatches } from '../policy/topic-matches.ts'
-import type { Access, AccessOf, Ruling } from './access.ts'
+import type { AccessOf, Ruling } from './access.ts'
 import { clip, failureDetail, recordBy } from './audited.ts'
 import type { Qos } from './broker-limits.ts'
 import { EXPIRED, withDeadline } from './deadline.ts'
-import { createDeliveryCheck } from './delivery-check.ts'
+import { createDeliveryCheck, type DeliveryCheck } from './delivery-check.ts'
 import { createGathering, type ReceivedMessage } from './gathering.ts'
 import { type GuardsOf, guardSubscribe } from './message-guards.ts'
-import { assertOperationAllowed, type DryRun, deniedByPolicy, dryRunOf } from './permission.ts'
+import {
+  assertOperationAllowed,
+  createAccessNow,
+  type DryRun,
+  deniedByPolicy,
+  dryRunOf,
+  outcomeOfFailure,
+} from './permission.ts'
 import type { CollectLease, Pool } from './pool.ts'
 import { reasonName } from './reason-codes.ts'
 
@@ -48,6 +56,7 @@ export interface CollectResult {
 
 export interface CollectDeps {
   readonly pool: Pick<Pool, 'collector'>
+  readonly integrations: Pick<Integrations, 'find'>
   readonly accessOf: AccessOf
   readonly guardsOf: GuardsOf
   readonly audit: Audit
@@ -77,25 +86,34 @@ function filterOf({ integration, topic }: CollectCommand): string {
 
 /**
  * Collects messages: subscribes, gathers until enough came or the time is over, unsubscribes. The order of the checks
- * is that of publish; every message is checked against policy or allow list again, as they are when it comes.
+ * is that of publish. While it lasts, the integration and its policy or allow list are asked again every second: before
+ * SUBSCRIBE, and for every message that comes, what they say then decides.
  *
  * Fails with `operation.not_allowed`, `request.invalid`, `policy.denied` and what `admit` throws before an intent is
  * recorded, and with `database.unavailable` when the policy cannot be known; then with `audit.unavailable`, everything that
- * `Pool.collector` throws, and `broker.rejected` for a refused subscription. A connection that ends after messages came
+ * `Pool.collector` and `DeliveryCheck.assertAllowed` throw, and `broker.rejected` for a refused subscription. A connection that ends after messages came
  * answers these as truncated.
  */
-export function createCollect({ pool, accessOf, guardsOf, audit, clock }: CollectDeps): Collect {
-  async function gather(command: CollectCommand, access: Access, filter: string, qos: Qos, lease: CollectLease) {
+export function createCollect({ pool, integrations, accessOf, guardsOf, audit, clock }: CollectDeps): Collect {
+  const accessNow = createAccessNow({ integrations, accessOf })
+
+  async function gather(
+    command: CollectCommand,
+    deliveries: DeliveryCheck,
+    filter: string,
+    qos: Qos,
+    lease: CollectLease,
+  ) {
     const { maxMessages = DEFAULT_MESSAGES, maxBytes = DEFAULT_BYTES, waitMs = DEFAULT_WAIT_MS, deadlineMs } = command
     const { client } = lease
     const { filter: inner } = parseSubscriptionFilter(filter)
     const gathering = createGathering({ maxMessages, maxBytes }, () => clock.now())
-    const deliveries = createDeliveryCheck(access, () => accessOf(command.integration, command.identity), filter, qos)
     const stop = client.onMessage((message) => {
       if (!topicMatches(inner, message.topic)) return // another collect's
       if (deliveries.allow(message.topic)) gathering.add(message)
     })
     try {
+      deliveries.assertAllowed()
       const code = await withDeadline(client.subscribe(filter, qos), deadlineMs, clock)
       if (code === EXPIRED) client.destroy()
       if (code === EXPIRED || code === null) throw unreachable(new Error('no SUBACK'))
@@ -107,9 +125,8 @@ export function createCollect({ pool, accessOf, guardsOf, audit, clock }: Collec
         if (gathering.messages.length === 0) throw unreachable(new Error('the connection ended'))
         gathering.cut()
       }
-      return { gathering, granted: code as Qos, refused: deliveries.refused }
+      return { gathering, granted: code as Qos }
     } finally {
-      deliveries.stop()
       stop()
     }
   }
@@ -127,10 +144,10 @@ export function createCollect({ pool, accessOf, guardsOf, audit, clock }: Collec
     }
   }
 
-  async function collectFrom(command: CollectCommand, access: Access, filter: string, qos: Qos) {
+  async function collectFrom(command: CollectCommand, deliveries: DeliveryCheck, filter: string, qos: Qos) {
     const lease = await pool.collector(command.integration, filter, command.deadlineMs)
     try {
-      return await gather(command, access, filter, qos, lease)
+      return await gather(command, deliveries, filter, qos, lease)
     } finally {
       void giveBack(lease, filter)
     }
@@ -168,6 +185,7 @@ export function createCollect({ pool, accessOf, guardsOf, audit, clock }: Collec
     assertOperationAllowed(integration, 'subscribe')
     const filter = filterOf(command)
     const asked = command.qos ?? integration.config.qos
+    const askedMs = clock.monotonic()
     const access = await accessOf(integration, identity)
     const ruling = access.subscribe(filter, asked)
     if (!ruling.allowed && !dryRun) await refuse(command, filter, asked, ruling)
@@ -188,27 +206,32 @@ export function createCollect({ pool, accessOf, guardsOf, audit, clock }: Collec
 
     if (dryRun) {
       const result = dryRunOf('subscribe', filter, { ...ruling, qos }, null)
-      await record(intent, conclusion(result.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
+      const dryIntent = { ...intent, detail: { ...intended, dry_run: true } }
+      await record(dryIntent, conclusion(result.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
       return result
     }
 
     await recordBy({ audit, clock }, deadlineMs, intent)
+    const renew = () => accessNow(integration, identity, 'subscribe')
+    const granting = { access, policy: ruling.policy, askedMs }
+    const deliveries = createDeliveryCheck(granting, renew, { filter, qos: asked }, clock)
+    const denials = () =>
+      deliveries.refused().map(({ topic, policy, rule, reason, count }): AuditEvent => {
+        const by = policy && { policy_id: policy.id, policy_revision: policy.revision }
+        const detail = { ...by, topic: clip(topic), rule, policy_reason: reason, refused: count }
+        return { ...base, action: 'proxy.delivery', outcome: 'denied', detail }
+      })
     let collected: Awaited<ReturnType<typeof collectFrom>>
     try {
-      collected = await collectFrom(command, access, filter, qos)
+      collected = await collectFrom(command, deliveries, filter, qos).finally(deliveries.stop)
     } catch (err) {
-      await record(conclusion('failure', failureDetail(err)))
+      await record(...denials(), conclusion(outcomeOfFailure(err), failureDetail(err)))
       throw err
     }
-    const { gathering, granted, refused } = collected
+    const { gathering, granted } = collected
     const { messages, bytes, truncated } = gathering
-    const policy = ruling.policy && { policy_id: ruling.policy.id, policy_revision: ruling.policy.revision }
-    const denials = refused().map(({ topic, rule, reason, count }): AuditEvent => {
-      const detail = { ...policy, topic: clip(topic), rule, policy_reason: reason, refused: count }
-      return { ...base, action: 'proxy.delivery', outcome: 'denied', detail }
-    })
     await record(
-      ...denials,
+      ...denials(),
       conclusion('success', { granted_qos: granted, messages: messages.length, bytes, truncated }),
     )
     return { granted_qos: granted, messages, truncated }

@@ -54,7 +54,7 @@ interface Compiled {
 function sizeOf(policy: Policy | undefined, text: string): number {
   const matchers = policy?.rules.flatMap((rule) => rule.matchers) ?? []
   const regexes = matchers.filter(({ kind }) => kind === 'regex').length
-  return 2 * text.length + matchers.length * BYTES_PER_PATTERN + regexes * BYTES_PER_REGEX
+  return 1 + 2 * text.length + matchers.length * BYTES_PER_PATTERN + regexes * BYTES_PER_REGEX
 }
 
 /** The key under which a policy's changes are announced. */

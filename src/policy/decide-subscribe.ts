@@ -22,7 +22,7 @@ import { type Judge, Walk } from './walk.ts'
  * Nodes that one decision may visit to find holes in denies. Beyond it a deny is not carved out: only a policy with thousands
  * of denies below a broad filter, and thousands of wildcard allows above them, comes near.
  */
-const MAX_CARVING_NODES = 200_000
+const MAX_CARVING_NODES = 500_000
 
 // What a decision works with is used again by the next one, which keeps nothing of it: decisions never wait.
 const textLevels = new TopicLevels()

@@ -115,6 +115,23 @@ test('the patterns of a document share what they may cost', () => {
   for (const problem of problems) assert.match(problem, /too many states/)
 })
 
+/** Texts that are slow to read, or to build, before a state of their automaton is made. */
+const slowToRead = [
+  '(?i)^[\\p{L}a-z]{900}',
+  '(?i)[a-zA-Z\\x{100}-\\x{10ffff}]'.repeat(30),
+  `${'(?i)\\p{L}'.repeat(50)}${'[b-a]a'.repeat(60)}`,
+  `${'\\p{L}'.repeat(150)}**`,
+  `${'(a)'.repeat(330)}(?<x`,
+]
+
+for (const pattern of slowToRead) {
+  test(`a document of patterns that are slow to read is told so in little time: /${pattern.slice(0, 30)}…/`, () => {
+    const began = process.cpuUsage()
+    assert.ok(problemsOf(inspection(...Array.from({ length: 32 }, () => pattern))).length > 0)
+    assert.ok(process.cpuUsage(began).user < 600_000)
+  })
+}
+
 const misnamed: readonly (readonly [entry: Record<string, unknown>, problem: string])[] = [
   [{ pattern: 'a' }, 'custom-patterns[0].name: is missing'],
   [{ name: 'a' }, 'custom-patterns[0].pattern: is missing'],

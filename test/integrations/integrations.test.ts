@@ -350,6 +350,22 @@ describe('integrations', () => {
     await errorOf(integrations.find(caller.tenantId, id), 'object.not_found')
   })
 
+  test('guards are parsed once for a revision, also while every use asks the database', async () => {
+    const { caller, integrations, db } = await parts({ ...silent, live: false })
+    const { id } = await integrations.create(caller, inputOf({ guards: GUARDS }))
+    const first = await integrations.find(caller.tenantId, id)
+    const before = db.statements
+    const again = await integrations.find(caller.tenantId, id)
+    assert.equal(db.statements, before + 1)
+    assert.ok(first.guards)
+    assert.equal(again.guards, first.guards)
+    await integrations.update(caller, id, '"1"', patchOf({ guards: { qos: { enabled: true, 'max-qos': 0 } } }))
+    const changed = await integrations.find(caller.tenantId, id)
+    assert.deepEqual([changed.revision, changed.guards?.qos.maxQos], [2, 0])
+    await integrations.update(caller, id, '"2"', patchOf({ guards: null }))
+    assert.equal((await integrations.find(caller.tenantId, id)).guards, null)
+  })
+
   test('another replica that has it cached learns of a change', async () => {
     const { caller, integrations } = await parts()
     const { integrations: replica } = await parts()

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Bytes } from '#src/core/bytes.ts'
 import { type Clock, systemClock } from '#src/core/clock.ts'
+import { createGuardRegistry, guardPublish } from '#src/messaging/message-guards.ts'
 import { type FakeBroker, startFakeBroker } from '#test/support/fake-broker.ts'
-import { callerOf, createIntegration, createMessaging, refusalOf } from './harness.ts'
+import { callerOf, createIntegration, createMessaging, identityOf, refusalOf } from './harness.ts'
 
 interface SetUp extends AsyncDisposable {
   broker: FakeBroker
@@ -44,6 +45,11 @@ test('rate: beyond the burst a message is refused with the limit and the time to
   assert.deepEqual([row?.action, row?.outcome], ['proxy.publish.denied', 'denied'])
   assert.equal(row?.detail?.['tags'], 'mqtt,blocked,rate-limited')
   assert.equal(row?.detail?.['rule_ids'], 'rate-limited')
+  const limit = `per-client:${caller.actor.id}`
+  assert.deepEqual(
+    [row?.detail?.['limit'], row?.detail?.['reason']],
+    [limit, `rate-limit: the limit ${limit} is used up`],
+  )
   const other = await at.messaging.send(at.integration, { topic: 'a' })
   assert.equal(other.outcome, 'acknowledged', 'another key has a bucket of its own')
 })
@@ -115,6 +121,72 @@ test('detect-only: everything passes unchanged, and what was found is on record'
     { tags: 'mqtt,detect-only', rule_ids: 'inspection-blocked', guard_class: 'cmd', refused: false },
   )
 })
+
+test('a row says the highest severity of what was found, and why in words', async () => {
+  const custom = (name: string, severity?: string) => ({ name, pattern: name, ...(severity && { severity }) })
+  const patterns = {
+    sqli: true,
+    'custom-patterns': [custom('mild', 'low'), custom('plain'), custom('dire', 'critical')],
+  }
+  await using at = await setUp({ inspection: { enabled: true, patterns } })
+  const cases = [
+    { text: 'mild', severity: 'low', classes: 'custom-mild' },
+    { text: 'mild plain', severity: 'medium', classes: 'custom-mild,custom-plain' },
+    { text: "mild' OR 1=1--", severity: 'high', classes: 'sqli,custom-mild' },
+    { text: "dire' OR 1=1--", severity: 'critical', classes: 'sqli,custom-dire' },
+  ]
+  for (const { text, severity, classes } of cases) {
+    await refusalOf(at.messaging.send(at.integration, { topic: 'a', text }))
+    const detail = at.messaging.audit.rows.at(-1)?.detail
+    assert.deepEqual([detail?.['severity'], detail?.['guard_class']], [severity, classes])
+    assert.equal(detail?.['reason'], `inspection: found in the payload: ${classes.replace(',', ', ')}`)
+  }
+})
+
+for (const failOpen of [false, true]) {
+  test(`an error of a guard is logged without the payload, and on record beside others: fail-open ${failOpen}`, () => {
+    const logged: { fields: object; message: string }[] = []
+    const broken = {
+      ...systemClock,
+      monotonic: (): number => {
+        throw new TypeError('canary')
+      },
+    }
+    const log = { error: (fields: object, message: string) => void logged.push({ fields, message }) }
+    const integration = createIntegration({
+      guards: {
+        'rate-limit': { enabled: true, global: { 'messages-per-second': 1 } },
+        inspection: { enabled: true, patterns: { sqli: true } },
+        general: { 'fail-open': failOpen },
+      },
+    })
+    const guards = createGuardRegistry({ clock: broken, log })(integration)
+    const judge = (text: string) =>
+      guardPublish(
+        guards,
+        { topic: 'a', payload: new TextEncoder().encode(text), qos: 0, retain: false },
+        identityOf(callerOf(integration)),
+        { dryRun: false },
+      )
+    const attack = judge("canary' OR 1=1--")
+    assert.equal(attack.refusal?.code, 'guard.refused')
+    assert.deepEqual(
+      [attack.record['rule_ids'], attack.record['guard_class'], attack.record['tags']],
+      failOpen
+        ? ['inspection-blocked,rate-limited', 'sqli', 'mqtt,blocked,inspection-blocked']
+        : ['rate-limited', undefined, 'mqtt,blocked,rate-limited'],
+    )
+    assert.match(String(attack.record['reason']), /rate-limit: the guard failed/)
+    assert.equal(judge('canary').refusal === null, failOpen)
+    assert.equal(logged.length, 2)
+    for (const { fields, message } of logged) {
+      assert.equal(message, 'a guard failed')
+      assert.deepEqual({ ...fields, cause: '' }, { integration_id: integration.id, guard: 'rate-limit', cause: '' })
+      assert.match(JSON.stringify(fields), /"cause":"TypeError\\n {4}at /)
+      assert.doesNotMatch(JSON.stringify(fields), /canary/)
+    }
+  })
+}
 
 test('the policy comes first: what it refuses pays no tokens, and the guards see what it forwards', async () => {
   await using at = await setUp({

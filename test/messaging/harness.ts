@@ -4,6 +4,7 @@ import { type Bytes, utf8 } from '#src/core/bytes.ts'
 import { systemClock } from '#src/core/clock.ts'
 import { AppError } from '#src/core/errors.ts'
 import { newId } from '#src/core/ids.ts'
+import { silentLog } from '#src/core/log.ts'
 import type { GuardsConfig } from '#src/guards/guards-config.ts'
 import { parseGuards } from '#src/guards/parse-guards.ts'
 import { configSchema } from '#src/integrations/config-schema.ts'
@@ -79,6 +80,25 @@ export function createMemoryPolicies() {
   }
 }
 
+/** Stored integrations in memory; one that a command names is there until it is removed. */
+export function createMemoryIntegrations() {
+  const known = new Map<string, Integration | undefined>()
+  return {
+    /** Makes it found, unless it was put or removed before. */
+    note(integration: Integration) {
+      if (!known.has(integration.id)) known.set(integration.id, integration)
+    },
+    put: (integration: Integration) => void known.set(integration.id, integration),
+    remove: ({ id }: Integration) => void known.set(id, undefined),
+    find(tenantId: string, id: string) {
+      const found = known.get(id)
+      return found?.tenantId === tenantId
+        ? Promise.resolve(found)
+        : Promise.reject(new AppError('object.not_found', 'No such integration.'))
+    },
+  }
+}
+
 /** The guards of an integration, from the document as a tenant writes it. */
 export function guardsFrom(document: unknown): GuardsConfig {
   const { guards, problems } = parseGuards(document, { source: 'integration' })
@@ -88,7 +108,11 @@ export function guardsFrom(document: unknown): GuardsConfig {
 
 /** Access and guards as `services.ts` wires them, on policies in memory. */
 export function createJudges(clock = systemClock, policies = createMemoryPolicies()) {
-  return { policies, accessOf: createAccess({ policies, clock }), guardsOf: createGuardRegistry({ clock }) }
+  return {
+    policies,
+    accessOf: createAccess({ policies, clock }),
+    guardsOf: createGuardRegistry({ clock, log: silentLog }),
+  }
 }
 
 interface IntegrationOptions {
@@ -144,8 +168,9 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
   const limits = { connectTimeoutMs: 5_000, maxConnections: 50, idleMs: 60_000 }
   const pool = createPool({ vault, dial, clock, ...limits, ...options })
   const { policies, ...judges } = createJudges(clock)
-  const publish = createPublish({ pool, ...judges, audit, clock })
-  const collect = createCollect({ pool, ...judges, audit, clock })
+  const integrations = createMemoryIntegrations()
+  const publish = createPublish({ pool, integrations, ...judges, audit, clock })
+  const collect = createCollect({ pool, integrations, ...judges, audit, clock })
   const testConnection = createTestConnection({ pool, audit, clock })
 
   function commandOf(
@@ -153,6 +178,7 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
     given: Partial<PublishCommand> & { text?: string } = {},
   ): PublishCommand {
     const { text = 'hello', caller = callerOf(integration), ...rest } = given
+    integrations.note(integration)
     return {
       caller,
       identity: identityOf(caller),
@@ -168,6 +194,7 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
   return {
     vault,
     policies,
+    integrations,
     audit: log,
     pool,
     clock,
@@ -187,6 +214,7 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
     },
     async gather(integration: Integration, given: Partial<CollectCommand> = {}): Promise<CollectResult> {
       const caller = given.caller ?? callerOf(integration)
+      integrations.note(integration)
       const result = await collect({
         caller,
         identity: identityOf(caller),

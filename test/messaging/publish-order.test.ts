@@ -15,6 +15,7 @@ import {
   createIntegration,
   createJudges,
   createMemoryAudit,
+  createMemoryIntegrations,
   createMemoryPolicies,
   identityOf,
   refusalOf,
@@ -48,7 +49,14 @@ function createTraced(faults: Faults = {}, policies = createMemoryPolicies()) {
     },
   }
   const { accessOf, guardsOf } = createJudges(systemClock, policies)
-  const publish = createPublish({ pool, accessOf, guardsOf, audit, clock: systemClock })
+  const publish = createPublish({
+    pool,
+    integrations: createMemoryIntegrations(),
+    accessOf,
+    guardsOf,
+    audit,
+    clock: systemClock,
+  })
   const admit = () => {
     steps.push('admit')
     if (faults.admit) throw faults.admit
@@ -219,14 +227,15 @@ test('rows hold no payload, and no more than 256 characters of the topic', async
   }
 })
 
-test('an intent says how long it may stay open: what its caller left of the deadline', async () => {
+test('an intent says how long it may stay open, what its caller left of the deadline, and that it is a dry run', async () => {
   const clock: Clock = { now: systemClock.now, monotonic: () => 1_000.4 }
   const { audit, rows } = createMemoryAudit()
   const [messageId, integration] = [newId('msg'), createIntegration({ config: { topics: ['a'] } })]
   const caller = callerOf(integration)
   const about = { caller, identity: identityOf(caller), integration }
   const common = { ...about, topic: 'a', deadlineMs: 121_000, admit: () => undefined }
-  const { policies: _, ...judges } = createJudges(clock)
+  const { policies: _, ...judged } = createJudges(clock)
+  const judges = { integrations: createMemoryIntegrations(), ...judged }
   const publish = createPublish({ pool: { publish: () => Promise.resolve(acknowledged) }, ...judges, audit, clock })
   await publish({ ...common, messageId, payload: utf8('x') })
   await publish({ ...common, messageId, payload: utf8('x'), dryRun: true })
@@ -235,14 +244,14 @@ test('an intent says how long it may stay open: what its caller left of the dead
     dryRun: true,
   })
   assert.deepEqual(
-    rows.map(({ action, detail }) => [action, detail?.['deadline_ms']]),
+    rows.map(({ action, detail }) => [action, detail?.['deadline_ms'], detail?.['dry_run']]),
     [
-      ['proxy.publish.intent', 120_000],
-      ['proxy.publish.outcome', undefined],
-      ['proxy.publish.intent', 120_000],
-      ['proxy.publish.outcome', undefined],
-      ['proxy.subscribe.intent', 120_000],
-      ['proxy.subscribe.outcome', undefined],
+      ['proxy.publish.intent', 120_000, undefined],
+      ['proxy.publish.outcome', undefined, undefined],
+      ['proxy.publish.intent', 120_000, true],
+      ['proxy.publish.outcome', undefined, undefined],
+      ['proxy.subscribe.intent', 120_000, true],
+      ['proxy.subscribe.outcome', undefined, undefined],
     ],
   )
 })
@@ -277,6 +286,7 @@ test('collect keeps the same order, and refuses a filter that the allow list doe
   const { audit } = createMemoryAudit()
   const { accessOf, guardsOf } = createJudges()
   const collect = createCollect({
+    integrations: createMemoryIntegrations(),
     accessOf,
     guardsOf,
     audit: {

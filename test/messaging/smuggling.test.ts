@@ -64,7 +64,9 @@ for (const version of [4, 5] as const) {
       // One layer below the checks: what cannot be encoded must not reach the stream either.
       const message = { topic: topicOf(bytes), payload: utf8(''), qos: 1, retain: false, messageId: 'm' } as const
       const deadlineMs = messaging.clock.monotonic() + 2_000
-      assert.equal((await refusalOf(messaging.pool.publish(integration, message, deadlineMs))).code, 'request.invalid')
+      const permission = { askedMs: messaging.clock.monotonic(), renew: () => assert.fail('nothing waited') }
+      const refusal = await refusalOf(messaging.pool.publish(integration, message, deadlineMs, permission))
+      assert.equal(refusal.code, 'request.invalid')
       for (const filling of [0, 1, 2, 3, 4, 128]) {
         const payload = new Uint8Array([...new Uint8Array(filling), ...forbidden])
         assert.equal((await messaging.send(integration, { topic: 'ok/carrier', payload })).outcome, 'acknowledged')

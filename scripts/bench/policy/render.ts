@@ -88,8 +88,13 @@ export function renderPolicy(results: PolicyResults): string {
     ),
     '',
     table(
-      ['100,000 denies', 'slowest filter', 'time'],
-      wide.map(({ document, filter, maxMs }) => [document, `\`${filter}\``, `${tenth(maxMs)} ms`]),
+      ['100,000 denies', 'slowest filter', 'time', 'first of all'],
+      wide.map(({ document, filter, maxMs, coldMs }) => [
+        document,
+        `\`${filter}\``,
+        `${tenth(maxMs)} ms`,
+        `${tenth(coldMs)} ms`,
+      ]),
     ),
     '',
     `100,000 rules are taken into use in ${whole(activation.parseMs)} ms (check; longest pause ${tenth(activation.parsePauseMs)} ms) and ${whole(activation.compileMs)} ms (index; ${tenth(activation.compilePauseMs)} ms), and take ${whole(activation.policyMiB)} MiB; a new session decides for the first time after ${tenth(activation.firstDecisionUs)} µs and takes ${tenth(activation.sessionKiB)} KiB.`,
