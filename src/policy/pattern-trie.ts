@@ -165,8 +165,13 @@ export class PatternTrie {
     return child
   }
 
+  /** Whether a walk has to begin at `WILD` too. */
+  hasWild = false
+
   /** Forgets what only building needs. */
   finish(): void {
+    const row = WILD * WIDTH
+    this.hasWild = this.#rows.subarray(row, row + WIDTH).some((one) => one !== NONE)
     this.#lastChildren.clear()
     this.#templateChildren.clear()
   }
@@ -205,17 +210,20 @@ export class PatternTrie {
   }
 
   extras(node: number): Extras | null {
-    return this.#extras[this.#rows[node * WIDTH + EXTRAS] as number] ?? null
+    const at = this.#rows[node * WIDTH + EXTRAS] as number
+    return at === NONE ? null : (this.#extras[at] as Extras)
   }
 
   /** Patterns that end at a node. */
   end(node: number, ask: Ask): Bucket | null {
-    return this.#buckets[this.#rows[node * WIDTH + END + ask] as number] ?? null
+    const at = this.#rows[node * WIDTH + END + ask] as number
+    return at === NONE ? null : (this.#buckets[at] as Bucket)
   }
 
   /** Patterns that end at a node with `#`. */
   rest(node: number, ask: Ask): Bucket | null {
-    return this.#buckets[this.#rows[node * WIDTH + REST + ask] as number] ?? null
+    const at = this.#rows[node * WIDTH + REST + ask] as number
+    return at === NONE ? null : (this.#buckets[at] as Bucket)
   }
 
   bucketAt(node: number, isRest: boolean, ask: Ask): Bucket {

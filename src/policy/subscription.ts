@@ -2,7 +2,7 @@ import type { CapturePlace, CompiledRule } from './compiled-rule.ts'
 import type { Qos } from './document.ts'
 import { canonical, covers, type Levels, levelsOf, overlaps } from './levels.ts'
 import type { Entry } from './pattern-trie.ts'
-import { fullEffort } from './regex/effort.ts'
+import { type Effort, fullEffort } from './regex/effort.ts'
 import { regexCovers, regexOverlaps } from './regex-relation.ts'
 import type { Session } from './session.ts'
 import type { SharedFilter } from './topic-syntax.ts'
@@ -16,8 +16,7 @@ export class Subscription {
   readonly qos: Qos
   /** Whether the surface checks every delivery. */
   readonly delivery: boolean
-  /** What regexes may still cost this decision. */
-  readonly effort = fullEffort()
+  #effort: Effort | null = null
   #filter: Levels | null = null
 
   constructor(session: Session, { group, filter }: SharedFilter, qos: Qos, delivery: boolean) {
@@ -26,6 +25,12 @@ export class Subscription {
     this.text = filter
     this.qos = qos
     this.delivery = delivery
+  }
+
+  /** What regexes may still cost this decision. */
+  get effort(): Effort {
+    this.#effort ??= fullEffort()
+    return this.#effort
   }
 
   /** The filter in canonical form. */

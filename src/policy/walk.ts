@@ -68,7 +68,7 @@ export class Walk {
   name(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, judge: Judge): void {
     this.#start(trie, ask, levels, session, judge)
     this.#visitName(ROOT, 0)
-    if (!this.#dollar) this.#visitName(WILD, 0)
+    if (!this.#dollar && trie.hasWild) this.#visitName(WILD, 0)
   }
 
   #visitName(node: number, i: number): void {
@@ -109,7 +109,7 @@ export class Walk {
   covering(trie: PatternTrie, ask: Ask, levels: TopicLevels, session: Session, judge: Judge): void {
     this.#start(trie, ask, levels, session, judge)
     this.#visitCovering(ROOT, 0)
-    if (!this.#dollar) this.#visitCovering(WILD, 0)
+    if (!this.#dollar && trie.hasWild) this.#visitCovering(WILD, 0)
   }
 
   #visitCovering(node: number, i: number): void {
@@ -152,7 +152,7 @@ export class Walk {
     const { levels: table } = session.compiled
     this.#start(trie, ask, levels, session, judge)
     this.#visitOverlapping(ROOT, 0, table)
-    if (!this.#dollar) this.#visitOverlapping(WILD, 0, table)
+    if (!this.#dollar && trie.hasWild) this.#visitOverlapping(WILD, 0, table)
   }
 
   #visitOverlapping(node: number, i: number, table: LevelTable): void {
