@@ -62,7 +62,10 @@ function needsOf(root: string, file: string): ReadonlySet<Need> {
   return needs
 }
 
-/** A unit test needs nothing but this repository, and starts no command of its own; those live in `test/ops` and `test/cli`. */
+/** Folders whose tests start commands of their own, or work through tables and random cases that take their time. */
+const SLOW = /^test\/(ops|cli|guards|policy\/(importers|properties|regex))\//
+
+/** A unit test needs nothing but this repository, and is done in a moment. */
 export function isUnitTest({ file, needs }: TestFile): boolean {
-  return needs.size === 0 && !/^test\/(ops|cli)\//.test(file)
+  return needs.size === 0 && !SLOW.test(file)
 }

@@ -35,7 +35,13 @@ export interface Bucket {
   /** Most buckets hold one entry. */
   first: Entry | null
   more: Entry[] | null
-  keyed: { readonly member: KeyedMember; readonly byValue: Map<string, Entry | Entry[]> }[] | null
+  keyed: KeyedEntries[] | null
+}
+
+/** Entries by the value that a member of the identity must have. */
+export interface KeyedEntries {
+  readonly member: KeyedMember
+  readonly byValue: Map<string, Entry | Entry[]>
 }
 
 /** Children of a node that depend on the identity, and patterns that only share its prefix and have to be tried. */

@@ -8,7 +8,7 @@ import {
 } from './compiled-rule.ts'
 import { fillLevels } from './fill.ts'
 import { type Identity, valueAt } from './identity.ts'
-import type { Entry, Extras } from './pattern-trie.ts'
+import type { Entry, Extras, KeyedEntries } from './pattern-trie.ts'
 import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
 import { renderTexts, variableTexts } from './render.ts'
 import type { RegexMatcher, Requirement, ShareGroup, TemplateLevel } from './rule.ts'
@@ -33,6 +33,7 @@ export class Session {
   readonly #keys: Partial<Record<KeyedMember, readonly string[]>> = {}
   readonly #filled = new Map<Entry, readonly FilledPattern[]>()
   readonly #regexes = new Map<RegexMatcher, readonly TopicRegex[]>()
+  readonly #keyed = new Map<KeyedEntries, Entry | Entry[] | null>()
   readonly #children = new Map<Extras, Children>()
   readonly #elements = new Map<string, ReadonlySet<unknown>>()
 
@@ -54,6 +55,17 @@ export class Session {
   keyValues(member: KeyedMember): readonly string[] {
     this.#keys[member] ??= keyValues(this.identity, member)
     return this.#keys[member]
+  }
+
+  /** Entries whose key the identity has; a map of all of a policy is looked into once for each session. */
+  entriesOf(keyed: KeyedEntries): Entry | Entry[] | null {
+    const known = this.#keyed.get(keyed)
+    if (known !== undefined) return known
+    const values = this.keyValues(keyed.member)
+    const found = values.flatMap((value) => keyed.byValue.get(value) ?? [])
+    const entries = found.length > 1 ? found : (found[0] ?? null)
+    this.#keyed.set(keyed, entries)
+    return entries
   }
 
   /** The texts that a level with variables stands for; `undefined`: any level for a deny, none for an allow. */

@@ -25,13 +25,11 @@ export function judgeBucket({ first, more, keyed }: Bucket, session: Session, ju
   if (first !== null) judge.consider(first)
   if (more !== null) for (const entry of more) judge.consider(entry)
   if (keyed === null) return
-  for (const { member, byValue } of keyed) {
-    for (const value of session.keyValues(member)) {
-      const found = byValue.get(value)
-      if (found === undefined) continue
-      if (Array.isArray(found)) for (const entry of found) judge.consider(entry)
-      else judge.consider(found)
-    }
+  for (const one of keyed) {
+    const found = session.entriesOf(one)
+    if (found === null) continue
+    if (Array.isArray(found)) for (const entry of found) judge.consider(entry)
+    else judge.consider(found)
   }
 }
 

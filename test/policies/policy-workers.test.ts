@@ -225,7 +225,10 @@ describe('limits', () => {
   })
 
   test('a job that takes too much memory is ended and refused, and the next one runs on another thread', async () => {
-    const large = { text: rulesOf(Array.from({ length: 40_000 }, (_, i) => allow(`r${i}`, [`a/${i}/+/b`]))), lint: false }
+    const large = {
+      text: rulesOf(Array.from({ length: 40_000 }, (_, i) => allow(`r${i}`, [`a/${i}/+/b`]))),
+      lint: false,
+    }
     await withWorkers({ count: 1, memoryMb: 24 }, async (own) => {
       const refused = await errorOf(own.run('ten_1', 'examine', large), 'policy.invalid')
       assert.match(refused.message, /time or memory/)
