@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { benchInspection, renderInspection } from './inspection.ts'
 import { benchPolicy } from './policy/policy.ts'
-import { renderPolicy } from './policy/render.ts'
+import { renderBudgets, renderPolicy } from './policy/render.ts'
 import { benchPublish } from './publish.ts'
 import { describeMachine, replaceBetweenMarkers } from './report.ts'
 
@@ -23,6 +23,8 @@ interface Measured {
   results: object
   /** The lines that stand in the README. */
   text: string
+  /** Lines for whoever works on it. */
+  remarks?: string
 }
 
 async function policy(): Promise<Measured> {
@@ -33,6 +35,7 @@ async function policy(): Promise<Measured> {
   const measured = `Measured ${date.slice(0, 10)} with \`npm run bench -- policy\` on ${machine}.`
   return {
     results: { date, machine, decisions, inspection },
+    remarks: renderBudgets(decisions),
     text: [renderPolicy(decisions), '', renderInspection(inspection), '', measured].join('\n'),
   }
 }
@@ -58,4 +61,5 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(parts)) {
   await fs.writeFile(results, `${JSON.stringify(all, null, 2)}\n`)
   await fs.writeFile(readme, replaceBetweenMarkers(await fs.readFile(readme, 'utf8'), name, measured.text))
   console.log(`\n${measured.text}\n`)
+  if (measured.remarks !== undefined) console.log(`${measured.remarks}\n`)
 }

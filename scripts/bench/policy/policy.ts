@@ -4,7 +4,7 @@ import { runStep } from '../../step.ts'
 import { type Activation, measureActivation } from './activation.ts'
 import { type CasbinRow, measureCasbin } from './casbin.ts'
 import { measureWorkload, type RateRow } from './rates.ts'
-import { renderPolicy } from './render.ts'
+import { renderBudgets, renderPolicy } from './render.ts'
 import { measureWideSubscriptions, type WideRow } from './wide-subscriptions.ts'
 import { mix, workloads } from './workloads.ts'
 
@@ -32,4 +32,7 @@ export async function benchPolicy(): Promise<PolicyResults> {
   return { rates, casbin, wide, activation }
 }
 
-if (import.meta.main) console.log(`\n${renderPolicy(await benchPolicy())}`)
+if (import.meta.main) {
+  const results = await benchPolicy()
+  console.log(`\n${renderPolicy(results)}\n\n${renderBudgets(results)}`)
+}
