@@ -3,8 +3,6 @@ import {
   type CompiledRule,
   compareByCodePoint,
   type IndexedTemplate,
-  isCapture,
-  isTemplate,
   keyOf,
   saysOnlyKey,
   spansLevels,
@@ -29,6 +27,7 @@ import {
 import { literalPrefix } from './regex/check-regex.ts'
 import { compileTopicRegex, type TopicRegex } from './regex/compile-regex.ts'
 import type { Matcher, PatternLevel, Policy, RegexMatcher, Rule, WhenMember } from './rule.ts'
+import { isCapture, isTemplate } from './rule.ts'
 import { sortInSteps } from './sort-in-steps.ts'
 
 /** The patterns of one effect. */
@@ -53,8 +52,6 @@ export interface CompiledPolicy {
   readonly whens: readonly (readonly WhenMember[])[]
   /** The highest priority of an allow that can carve a hole into a lower deny; `-Infinity` without one. */
   readonly topCarver: number
-  /** Whether deliveries under a subscription that filter patterns granted need no check of their own. */
-  readonly deliversUnchecked: boolean
 }
 
 /** Numbers what occurs often, so that a session remembers each once. */
@@ -255,13 +252,6 @@ function compareRules(a: Rule, b: Rule): number {
   return b.priority - a.priority || byEffect || compareByCodePoint(a.id, b.id)
 }
 
-/** Whether deliveries under a granted subscription have to be checked because of this rule (section 6). */
-function checksDeliveries({ enabled, actions, effect, matchers }: Rule): boolean {
-  if (!enabled) return false
-  if (actions.has('receive') && !actions.has('subscribe')) return true
-  return effect === 'deny' && matchers.some((one) => one.kind === 'regex' && one.subscribe === 'text')
-}
-
 function* compileSteps(policy: Policy): Generator<void, CompiledPolicy> {
   const builder = new IndexBuilder(policy)
   const enabled = policy.rules.filter((rule) => rule.enabled)
@@ -287,7 +277,6 @@ function* compileSteps(policy: Policy): Generator<void, CompiledPolicy> {
     connect,
     whens: numbering.whens,
     topCarver,
-    deliversUnchecked: policy.options.receive === 'derive' && !policy.rules.some(checksDeliveries),
   }
 }
 

@@ -2,7 +2,8 @@ import type { WhenDocument } from './document.ts'
 import type { Identity } from './identity.ts'
 import { ANY, type Levels, REST } from './levels.ts'
 import { comparableText } from './render.ts'
-import type { Capture, PatternLevel, Rule, TemplateLevel } from './rule.ts'
+import type { PatternLevel, Rule, TemplateLevel } from './rule.ts'
+import { isTemplate } from './rule.ts'
 
 /** Members of the identity by whose value rules are found instead of tried. */
 export const keyedMembers = ['clientId', 'username', 'sub', 'org', 'groups', 'scopes'] as const
@@ -43,14 +44,6 @@ export interface IndexedTemplate {
   /** A deny takes any level where one value is unusable. */
   readonly strict: boolean
   readonly startsPattern: boolean
-}
-
-export function isCapture(level: PatternLevel): level is Capture {
-  return typeof level === 'object' && 'capture' in level
-}
-
-export function isTemplate(level: PatternLevel): level is TemplateLevel {
-  return typeof level === 'object' && 'parts' in level
 }
 
 export function spansLevels(level: PatternLevel): boolean {

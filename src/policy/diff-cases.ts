@@ -1,12 +1,13 @@
 import type { AccessRequest } from './access.ts'
 import type { CompiledPolicy } from './compile-policy.ts'
-import { type FilledPattern, isTemplate } from './compiled-rule.ts'
+import type { FilledPattern } from './compiled-rule.ts'
 import { commonIdentity, identitiesFor } from './diff-identities.ts'
 import { commonTopics, filtersOf, type Pattern, type Topics, topicsOf } from './diff-topics.ts'
 import type { Qos } from './document.ts'
 import type { Identity } from './identity.ts'
 import { quote } from './problems.ts'
 import type { Policy, Rule } from './rule.ts'
+import { isTemplate } from './rule.ts'
 
 export interface NamedIdentity {
   readonly name: string

@@ -1,4 +1,3 @@
-import { isTemplate } from './compiled-rule.ts'
 import type { SetCondition, TextCondition, WhenDocument } from './document.ts'
 import type { Identity } from './identity.ts'
 import { REST } from './levels.ts'
@@ -6,6 +5,7 @@ import { regexProblem } from './regex/check-regex.ts'
 import { compileTopicRegex } from './regex/compile-regex.ts'
 import { overlapWitness } from './regex/language.ts'
 import type { Matcher, Policy, Rule } from './rule.ts'
+import { isTemplate } from './rule.ts'
 import type { Variable } from './template.ts'
 
 type Change = (identity: Identity) => Identity

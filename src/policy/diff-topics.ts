@@ -1,4 +1,4 @@
-import { type FilledPattern, isTemplate } from './compiled-rule.ts'
+import type { FilledPattern } from './compiled-rule.ts'
 import { fillLevels } from './fill.ts'
 import { type Identity, valueAt } from './identity.ts'
 import { ANY, canonical, filterText, intersect, type Level, type Levels, levelsOf, overlaps, REST } from './levels.ts'
@@ -7,6 +7,7 @@ import { compileTopicRegex } from './regex/compile-regex.ts'
 import { overlapWitness } from './regex/language.ts'
 import { renderTexts, variableTexts } from './render.ts'
 import type { Matcher, PatternLevel, RegexMatcher, Rule } from './rule.ts'
+import { isTemplate } from './rule.ts'
 
 /** Alternatives of one pattern that are looked at. */
 const MAX_ALTERNATIVES = 3

@@ -1,6 +1,7 @@
-import { type CapturePlace, type FilledPattern, isTemplate, spansLevels } from './compiled-rule.ts'
+import { type CapturePlace, type FilledPattern, spansLevels } from './compiled-rule.ts'
 import { ANY, canonical, type Level, type Levels } from './levels.ts'
 import type { PatternLevel, TemplateLevel } from './rule.ts'
+import { isTemplate } from './rule.ts'
 
 interface Filling {
   readonly levels: Level[]

@@ -1,9 +1,10 @@
-import { isCapture, isTemplate, spansLevels } from './compiled-rule.ts'
+import { spansLevels } from './compiled-rule.ts'
 import type { RuleAction } from './document.ts'
 import { ANY, type Levels, levelsOf, REST } from './levels.ts'
 import { canonicalLevels, LevelNode, type LintBudget, levelKey } from './lint-tree.ts'
 import { literalPrefix } from './regex/check-regex.ts'
 import type { Matcher, PatternLevel, Policy, PolicyOptions, Rule } from './rule.ts'
+import { isCapture, isTemplate } from './rule.ts'
 
 /** A rule that decides whatever its pattern matches, for everybody whose `when` it is. */
 export interface Decider {

@@ -1,8 +1,8 @@
-import { isCapture, isTemplate } from './compiled-rule.ts'
 import type { RuleAction } from './document.ts'
 import { ANY, canonical, type Levels, overlaps, REST } from './levels.ts'
 import { LevelNode, type LintBudget, levelKey } from './lint-tree.ts'
 import type { FilterMatcher, PatternLevel, Policy, Rule, TemplateLevel } from './rule.ts'
+import { isCapture, isTemplate } from './rule.ts'
 
 /** A level that a rule keeps for one identity. */
 export interface KeptLevel {

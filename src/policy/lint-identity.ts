@@ -1,8 +1,8 @@
-import { isTemplate } from './compiled-rule.ts'
 import { type Comparison, comparisonsIn } from './lint-conditions.ts'
 import { hasUnescapedDot } from './lint-regex.ts'
 import { memberPath, type Warnings } from './lint-warnings.ts'
 import type { Matcher, Policy, Rule } from './rule.ts'
+import { isTemplate } from './rule.ts'
 import type { TemplatePart, Variable } from './template.ts'
 
 /** Members that every surface knows of everybody. */

@@ -1,9 +1,9 @@
-import { isCapture } from './compiled-rule.ts'
 import { ANY, REST } from './levels.ts'
 import { hasUnescapedDot } from './lint-regex.ts'
 import type { Warnings } from './lint-warnings.ts'
 import { literalPrefix } from './regex/check-regex.ts'
 import type { Matcher, Rule } from './rule.ts'
+import { isCapture } from './rule.ts'
 
 /** The text that everything begins with that a pattern matches. */
 function beginning(matcher: Matcher): string {

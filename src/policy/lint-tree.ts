@@ -1,6 +1,6 @@
-import { isCapture } from './compiled-rule.ts'
 import { ANY, canonical, type Levels, REST } from './levels.ts'
 import type { PatternLevel } from './rule.ts'
+import { isCapture } from './rule.ts'
 
 /** The key of a level with one text, or with the same variables in the same places; a capture is a `+`. */
 export function levelKey(level: PatternLevel): string {

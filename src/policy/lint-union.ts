@@ -1,7 +1,7 @@
-import { isCapture } from './compiled-rule.ts'
 import { ANY, REST } from './levels.ts'
 import type { Coverage } from './lint-coverage.ts'
 import type { FilterMatcher, PatternLevel, Rule } from './rule.ts'
+import { isCapture } from './rule.ts'
 
 /**
  * The filter that several allow rules take in full while none does alone, which is refused; `undefined` without one. Levels

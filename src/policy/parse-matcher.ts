@@ -1,7 +1,8 @@
 import { ANY, REST } from './levels.ts'
 import { isJsonObject, kindOf, type Problems, quote, Reader } from './problems.ts'
 import { type RegexPart, regexProblem, regexSize, startsWithDollar } from './regex/check-regex.ts'
-import type { Capture, EqMatcher, FilterMatcher, Matcher, PatternLevel, RegexMatcher, TemplateLevel } from './rule.ts'
+import type { EqMatcher, FilterMatcher, Matcher, PatternLevel, RegexMatcher } from './rule.ts'
+import { isCapture, isTemplate } from './rule.ts'
 import { type Aliases, parseTemplate, type TemplatePart, type Variable } from './template.ts'
 
 /** Characters of one pattern. */
@@ -33,14 +34,6 @@ export interface MatcherContext {
   readonly isDeny: boolean
   readonly problems: Problems
   readonly budget: DocumentBudget
-}
-
-export function isCapture(level: unknown): level is Capture {
-  return typeof level === 'object' && level !== null && 'capture' in level
-}
-
-export function isTemplate(level: unknown): level is TemplateLevel {
-  return typeof level === 'object' && level !== null && 'parts' in level
 }
 
 /** Cuts the parts of a pattern at its slashes: one list of parts a level. */

@@ -1,8 +1,9 @@
 import type { Qos, RuleAction } from './document.ts'
-import { type DocumentBudget, isCapture, MAX_PATTERN_LENGTH, parseMatcher } from './parse-matcher.ts'
+import { type DocumentBudget, MAX_PATTERN_LENGTH, parseMatcher } from './parse-matcher.ts'
 import { parseWhen } from './parse-when.ts'
 import { isJsonObject, kindOf, quote, Reader } from './problems.ts'
 import type { Capture, Matcher, Requirement, Rule, ShareGroup } from './rule.ts'
+import { isCapture } from './rule.ts'
 import { type Aliases, parseTemplate, resolvePath } from './template.ts'
 
 const MEMBERS = [

@@ -20,6 +20,14 @@ export interface TemplateLevel {
 
 export type PatternLevel = string | typeof ANY | typeof REST | Capture | TemplateLevel
 
+export function isCapture(level: PatternLevel): level is Capture {
+  return typeof level === 'object' && 'capture' in level
+}
+
+export function isTemplate(level: PatternLevel): level is TemplateLevel {
+  return typeof level === 'object' && 'parts' in level
+}
+
 export interface FilterMatcher {
   readonly kind: 'filter'
   readonly text: string
