@@ -2,14 +2,11 @@ import {
   createCipheriv,
   createDecipheriv,
   createHmac,
-  createPrivateKey,
-  createPublicKey,
   createSecretKey,
   decapsulate,
   encapsulate,
   hash,
   hkdfSync,
-  type KeyObject,
   randomFillSync,
   sign,
   verify,
@@ -18,33 +15,8 @@ import type { Bytes } from '../core/bytes.ts'
 import { checkContext, checkHkdf, checkLength, MAX_CONTEXT } from '../crypto/check-length.ts'
 import type { CryptoProvider, KemPrivateKey, KemPublicKey, MacKey, SigningKey, VerifyKey } from '../crypto/provider.ts'
 import { sizes } from '../crypto/sizes.ts'
-
-type KeyType = 'ml-kem-768' | 'ml-dsa-65'
-
-/** Takes over a `Buffer` without copying when it owns its memory, as the results of node:crypto do, else copies. */
-function owned(buffer: Buffer): Bytes {
-  return buffer.byteLength === buffer.buffer.byteLength
-    ? new Uint8Array(buffer.buffer as ArrayBuffer)
-    : new Uint8Array(buffer)
-}
-
-/** node:crypto takes raw keys as `Buffer` only; the view shares memory with `bytes`. */
-function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-function importPublic(type: KeyType, bytes: Uint8Array): KeyObject | undefined {
-  try {
-    return createPublicKey({ key: view(bytes), format: 'raw-public', asymmetricKeyType: type })
-  } catch {
-    return undefined // wrong length, or a coefficient over the modulus (FIPS 203 §7.2)
-  }
-}
-
-function importSeed(type: KeyType, seed: Uint8Array): { key: KeyObject; publicKey: Bytes } {
-  const key = createPrivateKey({ key: view(seed), format: 'raw-seed', asymmetricKeyType: type })
-  return { key, publicKey: owned(createPublicKey(key).export({ format: 'raw-public' })) }
-}
+import { importPublic, importSeed, owned } from './raw-keys.ts'
+import { xWingPrivateKey, xWingPublicKey } from './x-wing.ts'
 
 function kemPublicKey(bytes: Uint8Array): KemPublicKey | undefined {
   const key = importPublic('ml-kem-768', bytes)
@@ -78,6 +50,12 @@ function verifyKey(bytes: Uint8Array): VerifyKey | undefined {
     verify(message, context, signature) {
       if (signature.length !== sizes.dsaSignature || context.length > MAX_CONTEXT) return false
       return verify(null, message, { key, context }, signature)
+    },
+    async verifyAsync(message, context, signature) {
+      if (signature.length !== sizes.dsaSignature || context.length > MAX_CONTEXT) return false
+      return new Promise((resolve, reject) => {
+        verify(null, message, { key, context }, signature, (err, isValid) => (err ? reject(err) : resolve(isValid)))
+      })
     },
   }
 }
@@ -132,10 +110,27 @@ function aesGcmOpen(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array, aad:
   return plaintext
 }
 
+/** Small amounts come from a pool, because asking for 12 bytes costs as much as asking for thousands; what is handed out is wiped. */
+const pool = new Uint8Array(8192)
+const POOLED = 64
+let used = pool.length
+
+function randomBytes(length: number): Bytes {
+  if (length > POOLED) return randomFillSync(new Uint8Array(length))
+  if (used + length > pool.length) {
+    randomFillSync(pool)
+    used = 0
+  }
+  const bytes = pool.slice(used, used + length)
+  pool.fill(0, used, used + length)
+  used += length
+  return bytes
+}
+
 /** The server's provider: OpenSSL ≥ 3.5 through node:crypto. Everything is synchronous but `sign`, which uses the thread pool. */
 export const opensslProvider: CryptoProvider = {
   name: 'openssl',
-  randomBytes: (length) => randomFillSync(new Uint8Array(length)),
+  randomBytes,
   sha384: (message) => owned(hash('sha384', message, 'buffer')),
   sha512: (message) => owned(hash('sha512', message, 'buffer')),
   sha3_256: (message) => owned(hash('sha3-256', message, 'buffer')),
@@ -148,6 +143,8 @@ export const opensslProvider: CryptoProvider = {
   aesGcmOpen,
   kemPublicKey,
   kemPrivateKey,
+  xWingPublicKey,
+  xWingPrivateKey,
   verifyKey,
   signingKey,
 }

@@ -3,11 +3,20 @@ import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha384, sha512 } from '@noble/hashes/sha2.js'
 import { sha3_256 } from '@noble/hashes/sha3.js'
+import { ml_kem768_x25519 } from '@noble/post-quantum/hybrid.js'
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 import { type KEMPrepared, ml_kem768 } from '@noble/post-quantum/ml-kem.js'
-import { type Bytes, copyBytes } from '../core/bytes.ts'
+import { type Bytes, copyBytes, wipe } from '../core/bytes.ts'
 import { checkContext, checkHkdf, checkLength, MAX_CONTEXT } from './check-length.ts'
-import type { CryptoProvider, KemPrivateKey, KemPublicKey, MacKey, SigningKey, VerifyKey } from './provider.ts'
+import type {
+  CryptoProvider,
+  KemPrivateKey,
+  KemPublicKey,
+  MacKey,
+  SigningKey,
+  VerifyKey,
+  XWingPrivateKey,
+} from './provider.ts'
 import { sizes } from './sizes.ts'
 
 /** `getRandomValues` refuses more at once (Web Cryptography API §10.1.1). */
@@ -48,16 +57,46 @@ function kemPrivateKey(seed: Uint8Array): KemPrivateKey {
   }
 }
 
+/** The library's X-Wing, which refuses an X25519 result of zero; encapsulating once shows whether it refuses this key. */
+function xWingPublicKey(bytes: Uint8Array): KemPublicKey | undefined {
+  if (bytes.length !== sizes.xWingPublicKey) return undefined
+  const key = copyBytes(bytes)
+  const encapsulate = () => {
+    const { cipherText, sharedSecret } = ml_kem768_x25519.encapsulate(key)
+    return { ciphertext: copyBytes(cipherText), sharedSecret: copyBytes(sharedSecret) }
+  }
+  try {
+    wipe(encapsulate().sharedSecret)
+  } catch {
+    return undefined // a coefficient over the modulus, or a point of low order: the length was checked above
+  }
+  return { bytes: key, encapsulate }
+}
+
+function xWingPrivateKey(seed: Uint8Array): XWingPrivateKey {
+  checkLength('X-Wing seed', seed, sizes.xWingSeed)
+  const { publicKey, secretKey } = ml_kem768_x25519.keygen(seed)
+  return {
+    publicKey: copyBytes(publicKey),
+    decapsulate(ciphertext) {
+      checkLength('X-Wing ciphertext', ciphertext, sizes.xWingCiphertext)
+      try {
+        return copyBytes(ml_kem768_x25519.decapsulate(ciphertext, secretKey))
+      } catch {
+        return undefined // a point of low order, the one thing left to refuse
+      }
+    },
+  }
+}
+
 function verifyKey(bytes: Uint8Array): VerifyKey | undefined {
   if (bytes.length !== sizes.dsaPublicKey) return undefined
   const key = copyBytes(bytes)
-  return {
-    bytes: key,
-    verify(message, context, signature) {
-      if (signature.length !== sizes.dsaSignature || context.length > MAX_CONTEXT) return false
-      return ml_dsa65.verify(signature, message, key, { context })
-    },
+  const verify: VerifyKey['verify'] = (message, context, signature) => {
+    if (signature.length !== sizes.dsaSignature || context.length > MAX_CONTEXT) return false
+    return ml_dsa65.verify(signature, message, key, { context })
   }
+  return { bytes: key, verify, verifyAsync: async (...given) => verify(...given) }
 }
 
 function signingKey(seed: Uint8Array): SigningKey {
@@ -109,6 +148,8 @@ export const nobleProvider: CryptoProvider = {
   },
   kemPublicKey,
   kemPrivateKey,
+  xWingPublicKey,
+  xWingPrivateKey,
   verifyKey,
   signingKey,
 }

@@ -1,17 +1,24 @@
 import type { Bytes } from '../core/bytes.ts'
 
-/** An ML-KEM-768 encapsulation key (1184 bytes), imported once and used many times. */
+/** An encapsulation key, imported once and used many times: ML-KEM-768 (1184 bytes) or X-Wing (1216 bytes). */
 export interface KemPublicKey {
   readonly bytes: Bytes
-  /** Fresh shared secret (32 bytes) and its ciphertext (1088 bytes); FIPS 203 §7.2. */
+  /** Fresh shared secret (32 bytes) and its ciphertext (ML-KEM-768: 1088 bytes, FIPS 203 §7.2; X-Wing: 1120 bytes). */
   encapsulate(): { ciphertext: Bytes; sharedSecret: Bytes }
 }
 
-/** An ML-KEM-768 decapsulation key, made from its 64-byte seed `d || z`. */
+/** A decapsulation key, made from its seed: `d || z` of ML-KEM-768 (64 bytes) or that of X-Wing (32 bytes). */
 export interface KemPrivateKey {
   readonly publicKey: Bytes
   /** Always returns 32 bytes: a wrong ciphertext gives an unrelated secret (implicit rejection); FIPS 203 §7.3. */
   decapsulate(ciphertext: Uint8Array): Bytes
+}
+
+/** An X-Wing decapsulation key: unlike ML-KEM it has ciphertexts without a secret. */
+export interface XWingPrivateKey {
+  readonly publicKey: Bytes
+  /** 32 bytes; `undefined` when the X25519 part has low order, so that anybody could have known the secret (RFC 7748 §6.1). */
+  decapsulate(ciphertext: Uint8Array): Bytes | undefined
 }
 
 /** An ML-DSA-65 verification key (1952 bytes). */
@@ -19,6 +26,8 @@ export interface VerifyKey {
   readonly bytes: Bytes
   /** Pure ML-DSA with a context string; `false` for every reason alike, wrong lengths included; FIPS 204 §5.3. */
   verify(message: Uint8Array, context: Uint8Array, signature: Uint8Array): boolean
+  /** The same; OpenSSL verifies on the thread pool. */
+  verifyAsync(message: Uint8Array, context: Uint8Array, signature: Uint8Array): Promise<boolean>
 }
 
 /** An ML-DSA-65 signing key, made from its 32-byte seed. */
@@ -38,7 +47,7 @@ export interface MacKey {
  * Every primitive the formats need, once. `crypto/noble.ts` runs everywhere, `crypto-native/openssl.ts` on Node; both give
  * the same bytes for the same input, and the tests hold each to the other.
  *
- * Wrong lengths are the caller's mistake and throw `RangeError`; only `aesGcmOpen` fails for hostile input.
+ * Wrong lengths are the caller's mistake and throw `RangeError`; hostile input gives `undefined` or `false`.
  */
 export interface CryptoProvider {
   readonly name: 'openssl' | 'noble'
@@ -60,6 +69,14 @@ export interface CryptoProvider {
   kemPublicKey(bytes: Uint8Array): KemPublicKey | undefined
   /** Seed of 64 bytes. */
   kemPrivateKey(seed: Uint8Array): KemPrivateKey
+  /**
+   * Refuses (`undefined`) wrong length, what {@link kemPublicKey} refuses, and an X25519 part of low order.
+   *
+   * @see draft-connolly-cfrg-xwing-kem-10
+   */
+  xWingPublicKey(bytes: Uint8Array): KemPublicKey | undefined
+  /** Seed of 32 bytes, which SHAKE-256 expands. */
+  xWingPrivateKey(seed: Uint8Array): XWingPrivateKey
   /** 1952 bytes, else `undefined`. */
   verifyKey(bytes: Uint8Array): VerifyKey | undefined
   /** Seed of 32 bytes. */

@@ -1,9 +1,13 @@
-/** Sizes in bytes: FIPS 203 table 3 (ML-KEM-768), FIPS 204 table 2 (ML-DSA-65), SP 800-38D, FIPS 180-4. */
+/** Sizes in bytes: FIPS 203 table 3 (ML-KEM-768), FIPS 204 table 2 (ML-DSA-65), RFC 7748 §5 (X25519), SP 800-38D, FIPS 180-4. */
 export const sizes = {
   kemPublicKey: 1184,
   kemCiphertext: 1088,
   kemSeed: 64,
   sharedSecret: 32,
+  x25519: 32,
+  xWingPublicKey: 1216,
+  xWingCiphertext: 1120,
+  xWingSeed: 32,
   dsaPublicKey: 1952,
   dsaSeed: 32,
   dsaSignature: 3309,

@@ -16,6 +16,7 @@ const other = (provider: CryptoProvider): CryptoProvider =>
 const imports = [
   { file: 'crypto/noble.ts', own: '@noble/', foreign: 'node:' },
   { file: 'crypto-native/openssl.ts', own: 'node:crypto', foreign: '@noble' },
+  { file: 'crypto-native/x-wing.ts', own: 'node:crypto', foreign: '@noble' },
 ]
 for (const { file, own, foreign } of imports) {
   test(`${file} does not import ${foreign}`, () => {
