@@ -1,5 +1,5 @@
 import { fromBase64, toBase64 } from '../core/base64.ts'
-import { type Bytes, decodeUtf8, equalBytes, labelled, lengthPrefixed } from '../core/bytes.ts'
+import { type Bytes, decodeUtf8, equalBytes, labelled, lengthPrefixed, wipe } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { defaultJsonLimits, parseStrictJson } from '../core/strict-json.ts'
 import type { CryptoProvider, KemPrivateKey, KemPublicKey, MacKey } from '../crypto/provider.ts'
@@ -12,10 +12,8 @@ import { ENROLMENT_LABEL } from './labels.ts'
 import { ENROLMENT_OPERATION } from './operation-kinds.ts'
 import { parseEnvelope } from './parse-envelope.ts'
 import { rejected } from './rejected.ts'
+import type { Suite } from './suites.ts'
 import { verifyLeaf } from './verify-leaf.ts'
-
-/** Bytes of an encapsulation key that encode its polynomials; the rest is the seed of the matrix (FIPS 203 §5.1). */
-const POLYNOMIAL_BYTES = 1152
 
 /** What the answer to an enrolment carries, as its `data`. */
 export interface EnrolmentData {
@@ -55,19 +53,18 @@ export function enrolmentProof(mac: MacKey, recipientId: string, ek: Uint8Array)
 }
 
 /**
- * Imports an encapsulation key that somebody wants enrolled, and encapsulates to it once. An all-zero key is well-formed for
- * the libraries, but anybody can open what is sealed to it.
+ * Imports an encapsulation key that somebody wants enrolled, and encapsulates to it once.
  *
- * @throws {AppError} `request.invalid`: wrong length, a coefficient over the modulus (FIPS 203 §7.2), all zero
+ * @throws {AppError} `request.invalid`: what the suite refuses ({@link Suite.publicKey})
  */
-export function assertAcceptableKemKey(provider: CryptoProvider, ek: Uint8Array): KemPublicKey {
-  const key = provider.kemPublicKey(ek)
-  const isZero = ek.subarray(0, POLYNOMIAL_BYTES).every((byte) => byte === 0)
-  if (!key || isZero) throw new AppError('request.invalid', 'kem_public_key: not an acceptable ML-KEM-768 key.')
+export function assertAcceptableKemKey(provider: CryptoProvider, suite: Suite, ek: Uint8Array): KemPublicKey {
+  const message = `kem_public_key: not an acceptable ${suite.algorithm} key.`
+  const key = suite.publicKey(provider, ek)
+  if (!key) throw new AppError('request.invalid', message)
   try {
-    key.encapsulate()
+    wipe(key.encapsulate().sharedSecret)
   } catch (err) {
-    throw new AppError('request.invalid', 'kem_public_key: not an acceptable ML-KEM-768 key.', { cause: err })
+    throw new AppError('request.invalid', message, { cause: err })
   }
   return key
 }

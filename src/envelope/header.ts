@@ -70,9 +70,14 @@ function isHeader(value: unknown): value is ProtectedHeader {
   )
 }
 
+/** Of a valid header: none of its texts has a character that JSON would escape. */
 function write(h: ProtectedHeader): Bytes {
   const { v, suite, tid, kem, sig, mac, aud, op, sub, rid, rqh, st, seq, iat, exp } = h
-  return utf8(JSON.stringify({ v, suite, tid, kem, sig, mac, aud, op, sub, rid, rqh, st, seq, iat, exp }))
+  const text = (value: string | null) => (value === null ? 'null' : `"${value}"`)
+  return utf8(
+    `{"v":${v},"suite":"${suite}","tid":"${tid}","kem":"${kem}","sig":"${sig}","mac":"${mac}","aud":"${aud}","op":"${op}",` +
+      `"sub":${text(sub)},"rid":"${rid}","rqh":${text(rqh)},"st":${st},"seq":${seq},"iat":${iat},"exp":${exp}}`,
+  )
 }
 
 /**

@@ -13,3 +13,8 @@ export const KEYS_LABEL = 'sealwire/keys/v1'
 
 export const ENVELOPE_CONTEXT: Bytes = utf8(ENVELOPE_LABEL)
 export const KEYS_CONTEXT: Bytes = utf8(KEYS_LABEL)
+
+/** HKDF info of version 1, fixed by the published format; the only label without a 0x00. */
+export const VERSION_1_INFO: Bytes = utf8('quantaseal-aes-key')
+/** ML-DSA context of version 1. */
+export const VERSION_1_CONTEXT: Bytes = new Uint8Array()

@@ -4,7 +4,7 @@ import type { CryptoProvider, KemPrivateKey, MacKey } from '../crypto/provider.t
 import { decryptParts } from './decrypt.ts'
 import { checkClaims, type Expectation } from './expectation.ts'
 import type { ProtectedHeader } from './header.ts'
-import { type IssuerKey, isInKeyWindow, issuerOf } from './issuer-key.ts'
+import { type IssuerKey, isInKeyWindow, issuerForReader } from './issuer-key.ts'
 import { ENROLMENT_OPERATION } from './operation-kinds.ts'
 import { parseEnvelope } from './parse-envelope.ts'
 import { rejected } from './rejected.ts'
@@ -29,6 +29,8 @@ export interface OpenedEnvelope {
   readonly plaintext: Bytes
   /** 48 bytes; with the tenant it names the envelope in a replay cache. */
   readonly leaf: Bytes
+  /** The signer's key was revoked since: only the HMAC says who made this. Never for anything but what is stored. */
+  readonly isIssuerRevoked: boolean
 }
 
 function isFor(reader: ReaderRecipient, header: ProtectedHeader): boolean {
@@ -43,7 +45,8 @@ function isFor(reader: ReaderRecipient, header: ProtectedHeader): boolean {
 
 /**
  * Opens an envelope (parsed JSON) in the fixed order: form, addressee and issuer, both signatures, claims, plaintext. There
- * is no option that skips a step. A caller whose expectation has no `rqh` enters `leaf` into a replay cache.
+ * is no option that skips a step. A caller whose expectation has no `rqh` enters `leaf` into a replay cache. What a key
+ * stored before it was revoked opens on the HMAC alone, marked.
  *
  * @throws {AppError} `envelope.rejected`, the same for every reason; `envelope.issuer_unknown` when no key document vouches
  * for the signer; and, only for authentic envelopes, `envelope.mismatch`, `envelope.stale`
@@ -58,14 +61,17 @@ export function openEnvelope(
   const parsed = parseEnvelope(envelope)
   if (!parsed || !isFor(reader, parsed.header)) throw rejected()
   const { header } = parsed
-  const issuer = issuerOf(header, issuers)
+  const issuer = issuerForReader(header, issuers)
 
   const { isSigned, leaf, transcript } = verifyLeaf(provider, parsed, issuer)
   const isMac = equalBytes(reader.mac.mac(transcript), parsed.hmac)
-  if ((Number(isSigned) & Number(isMac)) !== 1) throw rejected() // both always ran; one decision
+  const isIssuerRevoked = issuer.state === 'revoked' // so this is stored, and its signature proves nothing any more
+  const isOrigin = isSigned || isIssuerRevoked
+  if ((Number(isOrigin) & Number(isMac)) !== 1) throw rejected() // both always ran; one decision
 
   if (!isInKeyWindow(header, issuer)) throw rejected()
   if (header.op === ENROLMENT_OPERATION) throw new AppError('envelope.mismatch', 'An enrolment opens as nothing else.')
   checkClaims(header, expected)
-  return { header, plaintext: decryptParts(provider, reader.kem, parsed.parts), leaf }
+  const plaintext = decryptParts(provider, reader.kem, parsed.parts)
+  return { header, plaintext, leaf, isIssuerRevoked }
 }

@@ -31,6 +31,11 @@ export function isAnswer(op: string): boolean {
   return !otherKinds.has(op)
 }
 
+/** Reports whether an envelope with this `op` is kept and opened later, even after its signer was revoked. */
+export function isStored(op: string): boolean {
+  return op === 'stored.message' || op === 'stored.object'
+}
+
 /** Finds the rules for the claims of an envelope with this `op`. */
 export function kindOf(op: string): OperationKind {
   return otherKinds.get(op) ?? answer

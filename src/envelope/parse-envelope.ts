@@ -1,8 +1,9 @@
-import { fromBase64, fromBase64Url } from '../core/base64.ts'
+import { fromBase64Url } from '../core/base64.ts'
 import type { Bytes } from '../core/bytes.ts'
 import { sizes } from '../crypto/sizes.ts'
-import { MAX_PLAINTEXT_BYTES, MAX_TREE_SIZE, SIGNATURE_ALGORITHM } from './envelope.ts'
+import { MAX_TREE_SIZE, SIGNATURE_ALGORITHM } from './envelope.ts'
 import { MAX_HEADER_BYTES, type ProtectedHeader, parseHeader } from './header.ts'
+import { decode, decodeCiphertext, exactly } from './members.ts'
 import { findSuite } from './suites.ts'
 import type { TranscriptParts } from './transcript.ts'
 
@@ -18,22 +19,6 @@ export interface ParsedEnvelope {
 
 /** Most hashes in a proof: log2 of the largest tree. */
 const MAX_HASHES = Math.log2(MAX_TREE_SIZE)
-const MAX_DATA_BYTES = sizes.gcmNonce + MAX_PLAINTEXT_BYTES + sizes.gcmTag
-
-/** An object with exactly these members of its own, else `undefined`. */
-function exactly<K extends string>(value: unknown, ...members: readonly K[]): Record<K, unknown> | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  const own = Object.keys(value)
-  const fits = own.length === members.length && members.every((member) => Object.hasOwn(value, member))
-  return fits ? (value as Record<K, unknown>) : undefined
-}
-
-/** Canonical base64 of `min` to `max` bytes; the length of the text is judged before it is decoded. */
-function decode(text: unknown, min: number, max: number = min): Bytes | undefined {
-  if (typeof text !== 'string' || text.length > 4 * Math.ceil(max / 3)) return undefined
-  const bytes = fromBase64(text)
-  return bytes && bytes.length >= min && bytes.length <= max ? bytes : undefined
-}
 
 function decodeProtected(text: unknown): Bytes | undefined {
   if (typeof text !== 'string' || text.length > Math.ceil((MAX_HEADER_BYTES * 4) / 3)) return undefined
@@ -75,7 +60,7 @@ export function parseEnvelope(value: unknown): ParsedEnvelope | undefined {
   if (encrypted.tenant_id !== header.tid || encrypted.key_id !== header.kem) return undefined
   const ciphertextKem = decode(encrypted.ciphertext_kem, suite.ciphertextBytes)
   const commitment = decode(encrypted.key_commitment, sizes.commitment)
-  const ciphertextData = decode(encrypted.ciphertext_data, sizes.gcmNonce + sizes.gcmTag, MAX_DATA_BYTES)
+  const ciphertextData = decodeCiphertext(encrypted.ciphertext_data)
 
   const signed = exactly(
     outer.signature,

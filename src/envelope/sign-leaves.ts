@@ -18,7 +18,7 @@ export interface Issuer {
 async function signVerified(issuer: Issuer, message: Bytes): Promise<Bytes> {
   for (const _attempt of ['first', 'second']) {
     const signature = await issuer.signing.sign(message, ENVELOPE_CONTEXT)
-    if (issuer.verify.verify(message, ENVELOPE_CONTEXT, signature)) return signature
+    if (await issuer.verify.verifyAsync(message, ENVELOPE_CONTEXT, signature)) return signature
   }
   throw new AppError('internal', 'The issuer key made no valid signature.')
 }

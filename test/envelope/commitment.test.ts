@@ -4,16 +4,20 @@ import { type Bytes, concatBytes, utf8 } from '#src/core/bytes.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import { opensslProvider } from '#src/crypto-native/openssl.ts'
 import { deriveEnvelopeKeys } from '#src/envelope/envelope-keys.ts'
+import { findSuite, SUITE_NAMES } from '#src/envelope/suites.ts'
 import { flipBit, forge, headerOf, open } from './forge.ts'
 import { collide } from './gcm-collision.ts'
 import { makeParties, PLAINTEXT } from './parties.ts'
 import { refusal } from './refusal.ts'
 
-for (const provider of [opensslProvider, nobleProvider]) {
-  const parties = makeParties(provider)
+const all = [opensslProvider, nobleProvider].flatMap((provider) =>
+  SUITE_NAMES.map((suite) => ({ provider, suite, name: `${provider.name}, ${findSuite(suite)?.algorithm}` })),
+)
+for (const { provider, suite, name } of all) {
+  const parties = makeParties(provider, suite)
   const { kem } = parties.recipient.sealing
 
-  test(`${provider.name}: a KEM ciphertext exchanged for a fresh one is refused, signed anew`, async () => {
+  test(`${name}: a KEM ciphertext exchanged for a fresh one is refused, signed anew`, async () => {
     const exchanged = await forge(parties, {
       parts: (parts) => ({ ...parts, ciphertextKem: kem.encapsulate().ciphertext }),
     })
@@ -21,7 +25,7 @@ for (const provider of [opensslProvider, nobleProvider]) {
     assert.deepEqual(open(parties, await forge(parties)).plaintext, PLAINTEXT)
   })
 
-  test(`${provider.name}: a wrong commitment beside the right tag is refused, signed anew`, async () => {
+  test(`${name}: a wrong commitment beside the right tag is refused, signed anew`, async () => {
     for (const bit of [0, 127, 255]) {
       const wrong = await forge(parties, {
         parts: (parts) => ({ ...parts, commitment: flipBit(parts.commitment, bit) }),
@@ -31,7 +35,7 @@ for (const provider of [opensslProvider, nobleProvider]) {
     assert.deepEqual(open(parties, await forge(parties)).plaintext, PLAINTEXT)
   })
 
-  test(`${provider.name}: a right commitment beside a wrong tag is refused, signed anew`, async () => {
+  test(`${name}: a right commitment beside a wrong tag is refused, signed anew`, async () => {
     const wrong = await forge(parties, {
       parts: (parts) => ({ ...parts, ciphertextData: flipBit(parts.ciphertextData, 100) }),
     })
@@ -39,7 +43,7 @@ for (const provider of [opensslProvider, nobleProvider]) {
     assert.deepEqual(open(parties, await forge(parties)).plaintext, PLAINTEXT)
   })
 
-  test(`${provider.name}: a ciphertext that opens under two keys opens with the committed one only`, async () => {
+  test(`${name}: a ciphertext that opens under two keys opens with the committed one only`, async () => {
     const protectedBytes = utf8(JSON.stringify(headerOf(parties)))
     const sides = [kem.encapsulate(), kem.encapsulate()].map(({ ciphertext, sharedSecret }) => {
       const input = { sharedSecret, ciphertextKem: ciphertext, kemPublicKey: kem.bytes, protectedBytes }

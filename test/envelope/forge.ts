@@ -69,7 +69,7 @@ export async function forge(parties: Parties, forgery: Forgery = {}): Promise<Hy
     version: 2,
     protected: toBase64Url(parts.protectedBytes),
     encrypted: {
-      algorithm: 'ML-KEM-768',
+      algorithm: header.suite.startsWith('X-Wing') ? 'X-Wing' : 'ML-KEM-768',
       tenant_id: header.tid,
       key_id: header.kem,
       ciphertext_kem: toBase64(parts.ciphertextKem),

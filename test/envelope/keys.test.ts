@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ErrorCode } from '#src/core/errors.ts'
+import { nobleProvider } from '#src/crypto/noble.ts'
 import { opensslProvider as provider } from '#src/crypto-native/openssl.ts'
 import type { IssuerKey } from '#src/envelope/open.ts'
+import { SUITE_NAMES } from '#src/envelope/suites.ts'
 import { verifyOrigin } from '#src/envelope/verify-origin.ts'
 import { type Forgery, forge, open } from './forge.ts'
 import { issuerMap, makeIssuer, makeParties, NOW_S, PLAINTEXT } from './parties.ts'
@@ -36,6 +38,39 @@ for (const state of ['next', 'active', 'retired'] as const) {
   })
 }
 
+const storedKinds = [
+  { claims: { op: 'stored.message', sub: 'sub_one', seq: 1, exp: NOW_S + 86_400 }, sub: 'sub_one' },
+  { claims: { op: 'stored.object', sub: null, exp: null }, sub: null },
+] as const
+for (const { claims, sub } of storedKinds) {
+  test(`a ${claims.op} opens after its issuer key was revoked, marked as such, and on its HMAC only`, async () => {
+    const stored = { ...claims, rqh: null, st: null }
+    const expected = { op: claims.op, sub, rqh: null }
+    const revoked = [{ ...published, state: 'revoked' as const }]
+    const envelope = await forge(parties, { claims: stored })
+    assert.equal(open(parties, envelope, expected, revoked).isIssuerRevoked, true)
+    assert.equal(open(parties, envelope, expected).isIssuerRevoked, false)
+    assert.throws(() => verifyOrigin(provider, envelope, issuerMap(...revoked)), refusal())
+    const stranger = { ...makeIssuer(provider, 'two').published, keyId: published.keyId, state: 'revoked' as const }
+    assert.equal(open(parties, envelope, expected, [stranger]).isIssuerRevoked, true)
+    const wrongMac = await forge(parties, { claims: stored, mac: provider.macKey(new Uint8Array(64)) })
+    assert.throws(() => open(parties, wrongMac, expected, revoked), refusal())
+    const retired = [{ ...published, state: 'revoked' as const, notAfter: NOW_S - 1 }]
+    assert.throws(() => open(parties, envelope, expected, retired), refusal())
+  })
+}
+
+const kindsThatEnd = ['stream.event', 'webhook.delivery'] as const
+for (const op of kindsThatEnd) {
+  test(`a ${op} of a revoked issuer key is refused`, async () => {
+    const seq = op === 'stream.event' ? 1 : null
+    const envelope = await forge(parties, { claims: { op, rqh: null, st: null, seq } })
+    const expected = { op, rqh: null }
+    assert.throws(() => open(parties, envelope, expected, [{ ...published, state: 'revoked' }]), refusal())
+    assert.equal(open(parties, envelope, expected).isIssuerRevoked, false)
+  })
+}
+
 const strangerSeeds = ['version 1', 'sign', 'audit', 'root']
 const signatures: { why: string; forgery: Forgery }[] = [
   ...strangerSeeds.map((seed) => ({
@@ -49,14 +84,19 @@ const signatures: { why: string; forgery: Forgery }[] = [
   { why: 'as a key document, by the right key', forgery: { context: 'sealwire/keys/v1' } },
   { why: 'over a root with another label', forgery: { rootLabel: 'sealwire/envelope/v2' } },
 ]
+const readers = [provider, nobleProvider].flatMap((one) => SUITE_NAMES.map((suite) => makeParties(one, suite)))
+assert.equal(readers.length, 4)
 for (const { why, forgery } of signatures) {
-  test(`a perfect envelope signed ${why} is refused, by readers and auditors`, async () => {
-    const envelope = await forge(parties, forgery)
-    assert.throws(() => open(parties, envelope), refusal())
-    assert.throws(() => verifyOrigin(provider, envelope, issuerMap(published)), refusal())
-    const twin = await forge(parties)
-    assert.deepEqual(open(parties, twin).plaintext, PLAINTEXT)
-    assert.equal(verifyOrigin(provider, twin, issuerMap(published)).op, 'proxy.publish')
+  test(`a perfect envelope signed ${why} is refused, by readers and auditors, of every suite`, async () => {
+    for (const of of readers) {
+      const envelope = await forge(of, forgery)
+      const issuers = issuerMap(of.issuer.published)
+      assert.throws(() => open(of, envelope), refusal())
+      assert.throws(() => verifyOrigin(of.provider, envelope, issuers), refusal())
+      const twin = await forge(of)
+      assert.deepEqual(open(of, twin).plaintext, PLAINTEXT)
+      assert.equal(verifyOrigin(of.provider, twin, issuers).op, 'proxy.publish')
+    }
   })
 }
 

@@ -2,16 +2,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { toBase64 } from '#src/core/base64.ts'
 import { type Bytes, concatBytes, equalBytes, u32 } from '#src/core/bytes.ts'
+import { nobleProvider } from '#src/crypto/noble.ts'
 import { opensslProvider as provider } from '#src/crypto-native/openssl.ts'
 import { merkleTree, rootFromProof } from '#src/envelope/merkle.ts'
+import { openEnvelope } from '#src/envelope/open.ts'
 import { sealEnvelope } from '#src/envelope/seal.ts'
 import { signLeaves } from '#src/envelope/sign-leaves.ts'
 import { rootMessage } from '#src/envelope/transcript.ts'
+import { verifyOrigin } from '#src/envelope/verify-origin.ts'
 import { sealBatch } from './batch.ts'
 import { setAt } from './fields.ts'
-import { open, openText } from './forge.ts'
-import { ANSWER, makeIssuer, makeParties, PLAINTEXT } from './parties.ts'
-import { refusal } from './refusal.ts'
+import { EXPECTED, open, openText } from './forge.ts'
+import { ANSWER, issuerMap, makeIssuer, makeParties, PLAINTEXT } from './parties.ts'
+import { codeOf, refusal } from './refusal.ts'
 
 const MAX = 64
 const parties = makeParties(provider)
@@ -63,22 +66,52 @@ test('another size is another signed message, whatever the root', () => {
   assert.equal(messages.size, MAX)
 })
 
-for (const size of [1, 2, 7, 64]) {
-  test(`an envelope signed with ${size - 1} others opens at its own index and size only`, async () => {
-    const leafIndex = size - 1
+test('an envelope opens at its own index and size only: every other pair, for a batch of each size from 1 to 64', async () => {
+  const issuers = issuerMap(parties.issuer.published)
+  let refused = 0
+  for (let size = 1; size <= MAX; size++) {
+    const leafIndex = size % 2 === 0 ? size - 1 : size >> 1
     const envelope = (await sealBatch(parties, size))[leafIndex] ?? assert.fail()
     const proof = envelope.signature.inclusion_proof
     assert.deepEqual([proof.leaf_index, proof.tree_size], [leafIndex, size])
+    const openAt = (index: number, treeSize: number) => {
+      const moved = { ...proof, leaf_index: index, tree_size: treeSize }
+      const signature = { ...envelope.signature, inclusion_proof: moved }
+      return openEnvelope(provider, { ...envelope, signature }, parties.recipient.reader, issuers, EXPECTED)
+    }
     for (let treeSize = 1; treeSize <= MAX; treeSize++) {
       for (let index = 0; index < treeSize; index++) {
         if (treeSize === size && index === leafIndex) continue
-        const moved = { ...proof, leaf_index: index, tree_size: treeSize }
-        assert.throws(() => open(parties, setAt(envelope, ['signature', 'inclusion_proof'], moved)), refusal())
+        assert.equal(
+          codeOf(() => openAt(index, treeSize)),
+          'envelope.rejected',
+          `${leafIndex}/${size} as ${index}/${treeSize}`,
+        )
+        refused++
       }
     }
-    assert.deepEqual(open(parties, envelope).plaintext, PLAINTEXT)
-  })
-}
+    assert.deepEqual(openAt(leafIndex, size).plaintext, PLAINTEXT)
+  }
+  assert.equal(refused, MAX * (2080 - 1)) // 2,080 is the sum of 1 to 64
+})
+
+test('every envelope of a batch of each size from 1 to 64 opens with OpenSSL, and noble sees who made it', async () => {
+  const [reader, issuers] = [parties.recipient.reader, issuerMap(parties.issuer.published)]
+  const portable = issuerMap(makeIssuer(nobleProvider, 'one').published)
+  let opened = 0
+  for (let size = 1; size <= MAX; size++) {
+    for (const [index, envelope] of (await sealBatch(parties, size)).entries()) {
+      assert.deepEqual(
+        openEnvelope(provider, envelope, reader, issuers, EXPECTED).plaintext,
+        PLAINTEXT,
+        `${index}/${size}`,
+      )
+      assert.equal(verifyOrigin(nobleProvider, envelope, portable).rid, ANSWER.rid, `${index}/${size}`)
+      opened++
+    }
+  }
+  assert.equal(opened, 2080)
+})
 
 const proofs: { why: string; change: (hashes: readonly string[]) => object }[] = [
   { why: 'an extra hash', change: (hashes) => ({ hashes: [...hashes, hashes[0]] }) },

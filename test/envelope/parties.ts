@@ -3,7 +3,7 @@ import type { CryptoProvider } from '#src/crypto/provider.ts'
 import type { IssuerKey, ReaderRecipient } from '#src/envelope/open.ts'
 import type { Claims, SealingRecipient } from '#src/envelope/seal.ts'
 import type { Issuer } from '#src/envelope/sign-leaves.ts'
-import { ML_KEM_SUITE } from '#src/envelope/suites.ts'
+import { findSuite, ML_KEM_SUITE } from '#src/envelope/suites.ts'
 
 /** The moment of every test, Unix seconds. */
 export const NOW_S = 1_795_000_000
@@ -38,14 +38,20 @@ export interface RecipientIds {
   macKeyId: string
 }
 
-export function makeRecipient(provider: CryptoProvider, name: string, ids: Partial<RecipientIds> = {}): Recipient {
-  const kem = provider.kemPrivateKey(seedOf(provider, `kem ${name}`, 64))
-  const publicKey = provider.kemPublicKey(kem.publicKey)
+export function makeRecipient(
+  provider: CryptoProvider,
+  name: string,
+  ids: Partial<RecipientIds> = {},
+  suiteName = ML_KEM_SUITE,
+): Recipient {
+  const suite = findSuite(suiteName)
+  const kem = suite?.privateKey(provider, seedOf(provider, `kem ${name}`, suite.seedBytes))
+  const publicKey = kem && suite?.publicKey(provider, kem.publicKey)
   if (!publicKey) throw new Error('no public key')
   const common = {
     tenantId: 'ten_one',
     recipientId: `rcp_${name}`,
-    suite: ML_KEM_SUITE,
+    suite: suiteName,
     kemKeyId: `kem_${name}`,
     macKeyId: `mac_${name}`,
     mac: provider.macKey(seedOf(provider, `mac ${name}`, 64)),
@@ -76,6 +82,6 @@ export interface Parties {
   issuer: TestIssuer
 }
 
-export function makeParties(provider: CryptoProvider): Parties {
-  return { provider, recipient: makeRecipient(provider, 'one'), issuer: makeIssuer(provider, 'one') }
+export function makeParties(provider: CryptoProvider, suite = ML_KEM_SUITE): Parties {
+  return { provider, recipient: makeRecipient(provider, 'one', {}, suite), issuer: makeIssuer(provider, 'one') }
 }

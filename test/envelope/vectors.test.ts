@@ -13,6 +13,7 @@ import { openKeyDocument, rootFingerprint } from '#src/envelope/key-document.ts'
 import { merkleTree } from '#src/envelope/merkle.ts'
 import { type IssuerKey, openEnvelope, type ReaderRecipient } from '#src/envelope/open.ts'
 import { apiTarget, requestHash } from '#src/envelope/request-hash.ts'
+import { findSuite } from '#src/envelope/suites.ts'
 import { keyInfo, rootMessage, writeTranscript } from '#src/envelope/transcript.ts'
 import { verifyOrigin } from '#src/envelope/verify-origin.ts'
 import { toText, urlOf, vectorFiles } from '#test/vectors/files.ts'
@@ -22,19 +23,22 @@ import type { KeyDocumentVectors } from '#test/vectors/make-key-document-vectors
 import { refusal } from './refusal.ts'
 
 const read = (name: string): string => readFileSync(urlOf(name), 'utf8')
-const vectors = JSON.parse(read('envelope-v2.json')) as EnvelopeVectors
+const suiteVectors = ['envelope-v2.json', 'envelope-v2-x-wing.json'].map(
+  (name) => JSON.parse(read(name)) as EnvelopeVectors,
+)
+const [mlKemVectors] = suiteVectors as [EnvelopeVectors]
 const keyVectors = JSON.parse(read('key-document.json')) as KeyDocumentVectors
 const collision = JSON.parse(read('gcm-collision.json')) as CollisionVectors
 const bytes = (hex: string): Bytes => fromHex(hex) ?? assert.fail('not hexadecimal')
 
-function readerOf(provider: CryptoProvider): ReaderRecipient {
-  const { recipient } = vectors
+function readerOf(provider: CryptoProvider, { recipient }: EnvelopeVectors): ReaderRecipient {
+  const suite = findSuite(recipient.suite) ?? assert.fail('suite')
   return {
     tenantId: recipient.tenant_id,
     recipientId: recipient.recipient_id,
     suite: recipient.suite,
     kemKeyId: recipient.kem_key_id,
-    kem: provider.kemPrivateKey(bytes(recipient.kem_seed)),
+    kem: suite.privateKey(provider, bytes(recipient.kem_seed)),
     macKeyId: recipient.mac_key_id,
     mac: provider.macKey(bytes(recipient.mac_key)),
   }
@@ -47,10 +51,24 @@ for (const { name, make } of vectorFiles) {
   test(`${name} is what its script makes`, () => assert.equal(read(name), toText(make())))
 }
 
-for (const provider of [opensslProvider, nobleProvider]) {
-  test(`${provider.name}: keys, request hash and enrolment proof are those of the vectors`, () => {
+const runs = [opensslProvider, nobleProvider].flatMap((provider) =>
+  suiteVectors.map((vectors) => ({
+    provider,
+    vectors,
+    name: `${provider.name}, ${findSuite(vectors.recipient.suite)?.algorithm}`,
+  })),
+)
+assert.equal(new Set(runs.map(({ name }) => name)).size, 4)
+
+for (const { provider, vectors, name } of runs) {
+  assert.deepEqual(
+    vectors.batches.map((batch) => batch.tree_size),
+    [1, 2, 7],
+  )
+
+  test(`${name}: keys, request hash and enrolment proof are those of the vectors`, () => {
     const { recipient, issuer, request, enrolment } = vectors
-    const reader = readerOf(provider)
+    const reader = readerOf(provider, vectors)
     assert.deepEqual(reader.kem.publicKey, bytes(recipient.ek))
     assert.deepEqual(provider.signingKey(bytes(issuer.seed)).publicKey, bytes(issuer.pub))
     const target = apiTarget(`/prefix${request.target}`)
@@ -62,7 +80,7 @@ for (const provider of [opensslProvider, nobleProvider]) {
   for (const batch of vectors.batches) {
     assert.equal(batch.envelopes.length, batch.tree_size)
 
-    test(`${provider.name}: root, proofs and signature of a tree of ${batch.tree_size} are those of the vectors`, () => {
+    test(`${name}: root, proofs and signature of a tree of ${batch.tree_size} are those of the vectors`, () => {
       const { root, proofs } = merkleTree(
         provider,
         batch.envelopes.map(({ leaf }) => bytes(leaf)),
@@ -79,8 +97,8 @@ for (const provider of [opensslProvider, nobleProvider]) {
     })
 
     for (const [index, one] of batch.envelopes.entries()) {
-      test(`${provider.name}: every step of envelope ${index} of ${batch.tree_size} is that of the vectors`, () => {
-        const reader = readerOf(provider)
+      test(`${name}: every step of envelope ${index} of ${batch.tree_size} is that of the vectors`, () => {
+        const reader = readerOf(provider, vectors)
         const protectedBytes = utf8(one.header)
         const header = parseHeader(protectedBytes) ?? assert.fail('header')
         assert.deepEqual(encodeHeader(header), protectedBytes)
@@ -103,17 +121,24 @@ for (const provider of [opensslProvider, nobleProvider]) {
         assert.deepEqual(reader.mac.mac(transcript), bytes(one.hmac))
       })
 
-      test(`${provider.name}: envelope ${index} of ${batch.tree_size} verifies and opens`, () => {
+      test(`${name}: envelope ${index} of ${batch.tree_size} verifies and opens`, () => {
         const { op, sub, rqh, iat } = parseHeader(utf8(one.header)) ?? assert.fail('header')
         const issuers = issuersOf(provider)
-        const opened = openEnvelope(provider, one.envelope, readerOf(provider), issuers, { op, sub, rqh, nowS: iat })
+        const opened = openEnvelope(provider, one.envelope, readerOf(provider, vectors), issuers, {
+          op,
+          sub,
+          rqh,
+          nowS: iat,
+        })
         assert.deepEqual(opened.plaintext, bytes(one.plaintext))
         assert.deepEqual(opened.leaf, bytes(one.leaf))
         assert.deepEqual(verifyOrigin(provider, one.envelope, issuers), opened.header)
       })
     }
   }
+}
 
+for (const provider of [opensslProvider, nobleProvider]) {
   test(`${provider.name}: the key document is that of the vectors`, () => {
     const { root, message, signature } = keyVectors
     assert.equal(rootFingerprint(provider, bytes(root.pub)), root.fingerprint)
@@ -133,7 +158,7 @@ for (const provider of [opensslProvider, nobleProvider]) {
     }
     const expected = { op: 'answer', rqh: null, nowS: keyVectors.now }
     const open = (envelope: unknown) =>
-      openEnvelope(provider, envelope, readerOf(provider), issuersOf(provider), expected).plaintext
+      openEnvelope(provider, envelope, readerOf(provider, mlKemVectors), issuersOf(provider), expected).plaintext
     assert.equal(refused.length, 2)
     for (const envelope of refused) assert.throws(() => open(envelope), refusal())
     for (const [i, envelope] of opens.entries()) assert.deepEqual(open(envelope), bytes(sides[i]?.plaintext ?? ''))

@@ -2,6 +2,7 @@ import { gcm } from '@noble/ciphers/aes.js'
 import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha384, sha512 } from '@noble/hashes/sha2.js'
+import { sha3_256, shake256 } from '@noble/hashes/sha3.js'
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js'
 import { type Bytes, concatBytes, copyBytes, utf8 } from '#src/core/bytes.ts'
@@ -58,10 +59,12 @@ export function sign(sk: Bytes, message: Bytes, context: string): Bytes {
 
 export const sha384Of = (...parts: readonly Bytes[]): Bytes => copyBytes(sha384(concatBytes(...parts)))
 export const sha512Of = (...parts: readonly Bytes[]): Bytes => copyBytes(sha512(concatBytes(...parts)))
+export const sha3Of = (message: Bytes): Bytes => copyBytes(sha3_256(message))
+export const shake256Of = (message: Bytes, length: number): Bytes => copyBytes(shake256(message, { dkLen: length }))
 export const macOf = (key: Bytes, message: Bytes): Bytes => copyBytes(hmac(sha512, key, message))
 
-export function derive(secret: Bytes, salt: Bytes, info: Bytes): Bytes {
-  return copyBytes(hkdf(sha512, secret, salt, info, 64))
+export function derive(secret: Bytes, salt: Bytes, info: Bytes, length = 64): Bytes {
+  return copyBytes(hkdf(sha512, secret, salt, info, length))
 }
 
 export function sealGcm(key: Bytes, nonce: Bytes, plaintext: Bytes, aad: Bytes): Bytes {

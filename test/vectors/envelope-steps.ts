@@ -6,8 +6,6 @@ import type { ProtectedHeader } from '#src/envelope/header.ts'
 import {
   bytesNamed,
   derive,
-  encapsulate,
-  kemKeys,
   labelled,
   lengthPrefixed,
   macOf,
@@ -18,31 +16,21 @@ import {
   signingKeys,
   u32,
 } from './deterministic.ts'
+import type { VectorKem } from './vector-kems.ts'
 
 /** Envelope version 2 step by step, as the format describes it and without the code under test. */
 
 const LABEL = 'sealwire/envelope/v2'
 export const NOW_S = 1_795_000_000
 
-const kemSeed = bytesNamed('recipient', 64)
 const issuerSeed = bytesNamed('issuer', 32)
-export const recipient = {
-  tenant_id: 'ten_01kad3m5e0000000000000000a',
-  recipient_id: 'rcp_01kad3m5e0000000000000000b',
-  suite: 'ML-KEM-768+AES-256-GCM+ML-DSA-65+HMAC-SHA-512',
-  kem_key_id: 'kem_01kad3m5e0000000000000000c',
-  kem_seed: kemSeed,
-  ek: kemKeys(kemSeed).ek,
-  mac_key_id: 'mac_01kad3m5e0000000000000000d',
-  mac_key: bytesNamed('mac key', 64),
-}
 export const issuer = {
   key_id: 'sig_01kad3m5e0000000000000000e',
   seed: issuerSeed,
   pub: signingKeys(issuerSeed).pub,
 }
 
-export function headerJson(claims: Partial<ProtectedHeader>): string {
+export function headerJson({ recipient }: VectorKem, claims: Partial<ProtectedHeader>): string {
   const { suite, tenant_id: tid, kem_key_id: kem, mac_key_id: mac, recipient_id: aud } = recipient
   const fixed = { v: 2, suite, tid, kem, sig: issuer.key_id, mac, aud }
   const common = {
@@ -57,14 +45,13 @@ export function headerJson(claims: Partial<ProtectedHeader>): string {
 }
 
 /** Encapsulation and derived keys for one header; `name` chooses the randomness. */
-export function deriveKeys(name: string, header: Bytes) {
-  const m = bytesNamed(`${name} encapsulation`, 32)
-  const { ciphertext, sharedSecret } = encapsulate(recipient.ek, m)
-  const salt = sha512Of(ciphertext, recipient.ek)
+export function deriveKeys(kem: VectorKem, name: string, header: Bytes) {
+  const { steps, ciphertext, sharedSecret } = kem.encapsulate(name)
+  const salt = sha512Of(ciphertext, kem.recipient.ek)
   const info = labelled(LABEL, lengthPrefixed(header))
   const okm = derive(sharedSecret, salt, info)
   return {
-    encapsulation_m: m,
+    ...steps,
     ciphertext_kem: ciphertext,
     shared_secret: sharedSecret,
     salt,
@@ -75,20 +62,21 @@ export function deriveKeys(name: string, header: Bytes) {
   }
 }
 
-export function authenticate(header: Bytes, ciphertextKem: Bytes, commitment: Bytes, ciphertextData: Bytes) {
-  const transcript = labelled(LABEL, ...[header, ciphertextKem, commitment, ciphertextData].map(lengthPrefixed))
-  return { transcript, leaf: sha384Of(new Uint8Array([0]), transcript), hmac: macOf(recipient.mac_key, transcript) }
+export function authenticate(macKey: Bytes, parts: Omit<EnvelopeParts, 'hmac'>) {
+  const fields = [parts.header, parts.ciphertext_kem, parts.key_commitment, parts.ciphertext_data]
+  const transcript = labelled(LABEL, ...fields.map(lengthPrefixed))
+  return { transcript, leaf: sha384Of(new Uint8Array([0]), transcript), hmac: macOf(macKey, transcript) }
 }
 
 /** Everything of one envelope that does not depend on the others in its batch. */
-export function sealSteps(name: string, claims: Partial<ProtectedHeader>, text: string) {
-  const header = utf8(headerJson(claims))
-  const keys = deriveKeys(name, header)
+export function sealSteps(kem: VectorKem, name: string, claims: Partial<ProtectedHeader>, text: string) {
+  const header = utf8(headerJson(kem, claims))
+  const keys = deriveKeys(kem, name, header)
   const nonce = bytesNamed(`${name} nonce`, 12)
   const plaintext = utf8(text)
-  const ciphertextData = concatBytes(nonce, sealGcm(keys.aes_key, nonce, plaintext, header))
-  const authentic = authenticate(header, keys.ciphertext_kem, keys.key_commitment, ciphertextData)
-  return { header, ...keys, nonce, plaintext, ciphertext_data: ciphertextData, ...authentic }
+  const sealed = { ...keys, ciphertext_data: concatBytes(nonce, sealGcm(keys.aes_key, nonce, plaintext, header)) }
+  const authentic = authenticate(kem.recipient.mac_key, { header, ...sealed })
+  return { header, ...keys, nonce, plaintext, ciphertext_data: sealed.ciphertext_data, ...authentic }
 }
 
 export function signRoot(treeSize: number, root: Bytes): { message: Bytes; signature: Bytes } {
@@ -105,6 +93,7 @@ export interface EnvelopeParts {
 }
 
 export function assemble(
+  { algorithm, recipient }: VectorKem,
   parts: EnvelopeParts,
   signature: Bytes,
   proof: { index: number; size: number; hashes: readonly Bytes[] },
@@ -113,7 +102,7 @@ export function assemble(
     version: 2,
     protected: toBase64Url(parts.header),
     encrypted: {
-      algorithm: 'ML-KEM-768',
+      algorithm,
       tenant_id: recipient.tenant_id,
       key_id: recipient.kem_key_id,
       ciphertext_kem: toBase64(parts.ciphertext_kem),

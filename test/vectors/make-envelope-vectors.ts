@@ -3,16 +3,17 @@ import type { Bytes } from '#src/core/bytes.ts'
 import { toHex } from '#src/core/hex.ts'
 import type { ProtectedHeader } from '#src/envelope/header.ts'
 import { bytesNamed, labelled, lengthPrefixed, macOf, sha384Of } from './deterministic.ts'
-import { assemble, inHex, issuer, NOW_S, recipient, sealSteps, signRoot } from './envelope-steps.ts'
+import { assemble, inHex, issuer, NOW_S, sealSteps, signRoot } from './envelope-steps.ts'
+import { mlKem, type VectorKem, xWing, xWingExpandedSeed } from './vector-kems.ts'
 
-function makeRequest() {
-  const nonce = bytesNamed('request nonce', 32)
+function makeRequest({ prefix }: VectorKem) {
+  const nonce = bytesNamed(`${prefix}request nonce`, 32)
   const [method, target, body] = ['POST', '/api/v2/proxy/outbound?dry=0&x=%2F', '{"operation":"publish"}']
   const message = labelled('sealwire/request/v2', ...[nonce, method, target, body].map(lengthPrefixed))
   return { nonce, method, target, body, message, rqh: toBase64Url(sha384Of(message)) }
 }
 
-function makeEnrolment() {
+function makeEnrolment({ recipient }: VectorKem) {
   const parts = [recipient.recipient_id, recipient.ek].map(lengthPrefixed)
   const message = labelled('sealwire/enrolment/v2', ...parts)
   return { message, proof: macOf(recipient.mac_key, message) }
@@ -50,17 +51,17 @@ const variants: { claims: Partial<ProtectedHeader>; text: string }[] = [
   { claims: { rid: 'r', st: 100 }, text: 'ü€😀'.repeat(10) },
 ]
 
-function makeBatch(size: number, rqh: string) {
+function makeBatch(kem: VectorKem, size: number, rqh: string) {
   const sealed = variants.slice(0, size).map(({ claims, text }, i) => {
     const bound = i === 0 ? { ...claims, rqh } : claims
-    return sealSteps(`tree ${size} leaf ${i}`, bound, text)
+    return sealSteps(kem, `${kem.prefix}tree ${size} leaf ${i}`, bound, text)
   })
   const leaves = sealed.map(({ leaf }) => leaf)
   const root = rootOf(leaves)
   const { message, signature } = signRoot(size, root)
   const envelopes = sealed.map((steps, index) => {
     const hashes = pathOf(index, leaves)
-    const envelope = assemble(steps, signature, { index, size, hashes })
+    const envelope = assemble(kem, steps, signature, { index, size, hashes })
     return {
       ...inHex({ ...steps, header: new TextDecoder().decode(steps.header) }),
       hashes: hashes.map(toHex),
@@ -70,17 +71,27 @@ function makeBatch(size: number, rqh: string) {
   return { ...inHex({ tree_size: size, root, root_message: message, pqc_signature: signature }), envelopes }
 }
 
-/** Makes the vectors of envelope version 2: tree sizes 1, 2 and 7, every kind of envelope, every intermediate value. */
-export function makeEnvelopeVectors() {
-  const request = makeRequest()
+/** Makes the vectors of version 2 for one suite: tree sizes 1, 2 and 7, every kind of envelope, every intermediate value. */
+function makeSuiteVectors(kem: VectorKem, about: string, extra: object = {}) {
+  const request = makeRequest(kem)
   return {
-    about: 'HybridCryptoEnvelope version 2. Byte strings in hexadecimal; headers and envelopes as they are.',
-    recipient: inHex(recipient),
+    about,
+    recipient: inHex(kem.recipient),
+    ...extra,
     issuer: inHex(issuer),
     request: inHex(request),
-    enrolment: inHex(makeEnrolment()),
-    batches: [1, 2, 7].map((size) => makeBatch(size, request.rqh)),
+    enrolment: inHex(makeEnrolment(kem)),
+    batches: [1, 2, 7].map((size) => makeBatch(kem, size, request.rqh)),
   }
 }
+
+const NOTATION = 'Byte strings in hexadecimal; headers and envelopes as they are.'
+
+export const makeEnvelopeVectors = () => makeSuiteVectors(mlKem, `HybridCryptoEnvelope version 2. ${NOTATION}`)
+
+export const makeXWingEnvelopeVectors = () =>
+  makeSuiteVectors(xWing, `HybridCryptoEnvelope version 2, suite X-Wing. ${NOTATION}`, {
+    expanded_seed: toHex(xWingExpandedSeed),
+  })
 
 export type EnvelopeVectors = ReturnType<typeof makeEnvelopeVectors>
