@@ -16,9 +16,11 @@ const guarded = [
 ] as const
 const failure = ['code', 'status', 'reason_code', 'reason'] as const
 const link = ['plaintext', 'tls_version', 'cipher', 'group', 'post_quantum'] as const
+const vaultEntry = ['credential_type', 'version', 'split_custody'] as const
 const integration = ['name', 'credential_id', 'allowed_operations', 'policy_id', 'guards', 'revision'] as const
 const recipient = ['api_key_id', 'name', 'custody', 'suite', 'kem_key_id', 'mac_key_id', 'replaced_id'] as const
 const storedPolicy = ['name', 'version', 'revision', 'sha256', 'rules', 'active', 'changed'] as const
+const deploymentKey = ['purpose', 'state', 'kms_key_id', 'replaced_id', 'api_keys', 'forced', 'expires_at'] as const
 const apiKey = ['name', 'role', 'scopes', 'expires_at', 'allowed_addresses'] as const
 
 /**
@@ -67,14 +69,18 @@ export const actions = {
   ],
   'proxy.subscribe.denied': [...decided, ...guarded, 'topic', 'qos'],
   'proxy.delivery': [...decided, ...guarded, 'topic', 'messages', 'bytes'],
-  'vault.seal': ['name', 'credential_type', 'version', 'record_sha384', 'ttl_days', 'expires_at'],
-  'vault.unseal': ['credential_type', 'version', 'code'],
-  'vault.rotate': ['credential_type', 'version', 'record_sha384', 'new_values', 'expires_at'],
-  'vault.delete': ['credential_type', 'version'],
+  'vault.seal': [...vaultEntry, 'name', 'record_sha384', 'ttl_days', 'expires_at'],
+  'vault.unseal': [...vaultEntry, 'code'],
+  'vault.rotate': [...vaultEntry, 'record_sha384', 'new_values', 'new_share', 'expires_at', 'code'],
+  'vault.delete': vaultEntry,
+  'vault.reencrypt': ['version', 'current', 'previous_sha384', 'record_sha384', 'vault_key_id'],
+  'vault.rewrap': ['version', 'current', 'previous_sha384', 'record_sha384', 'kms_key_id'],
   'integrations.create': integration,
   'integrations.update': [...integration, 'changed'],
   'integrations.delete': ['name', 'credential_id', 'revision'],
   'integrations.test': [...failure, ...link, 'duration_ms'],
+  'integrations.unlock': ['credential_id', 'credential_version', 'ttl_s', 'code'],
+  'integrations.lock': ['credential_id', 'credential_version', 'reason'],
   'policies.create': storedPolicy,
   'policies.update': storedPolicy,
   'policies.activate': storedPolicy,
@@ -104,11 +110,32 @@ export const actions = {
   ],
   'api_keys.create': apiKey,
   'api_keys.revoke': apiKey,
+  'api_keys.redigest': ['pepper_id', 'replaced_id'],
+  'keys.create': deploymentKey,
+  'keys.publish': deploymentKey,
+  'keys.activate': deploymentKey,
+  'keys.retire': deploymentKey,
+  'keys.revoke': deploymentKey,
+  'keys.destroy': deploymentKey,
+  'keys.root_offline': deploymentKey,
+  'keys.root_online': deploymentKey,
+  'keys.sign_document': deploymentKey,
   'tenants.create': ['name', 'sandbox'],
+  'tenants.update': ['envelope_versions'],
   'recipients.enroll': recipient,
   'recipients.confirm': recipient,
   'recipients.revoke': recipient,
   'encryption.decrypt': ['op', 'rid', 'issuer_key_id', 'recipient_id', 'code'],
+  'encryption.encrypt': ['kem_key_id', 'bytes'],
+  'encryption.sign': ['key_id', 'bytes'],
+  'encryption.verify': ['key_id', 'bytes', 'valid'],
+  'tenant_keys.create': ['purpose'],
+  'tenant_keys.rotate': ['purpose', 'retired_key_id'],
+  'tenant_keys.destroy': ['purpose'],
+  'keys.rewrap': ['purpose', 'kms_key_id'],
+  'kms.rewrap': ['kms_key_id'],
+  'kms.remove_key': ['kms_key_id'],
+  'tenant_keys.export': ['purpose'],
   'request.refused': ['operation', 'code', 'status'],
   'auth.refused_summary': ['source', 'count', 'minute'],
 } as const satisfies Readonly<Record<string, readonly string[]>>

@@ -20,6 +20,7 @@ export interface PendingRow {
 interface Head {
   seq: number
   hash: Bytes
+  mac: Uint8Array
 }
 
 interface ChainedRow {
@@ -42,12 +43,12 @@ const MAX_KNOWN_TENANTS = 10_000
  */
 export function createChainStore(deps: { db: Db; provider: Pick<CryptoProvider, 'sha3_256'>; headKey: HeadKey }) {
   const { db, provider, headKey } = deps
-  /** Tenants that certainly have a head, with the place this process last saw; the oldest is forgotten first. */
-  const known = new Map<string, number>()
+  /** Heads as this process last wrote them; the oldest is forgotten first. */
+  const known = new Map<string, Head>()
 
-  function remember(tenantId: string, seq: number): void {
+  function remember(tenantId: string, head: Head): void {
     known.delete(tenantId)
-    known.set(tenantId, seq)
+    known.set(tenantId, head)
     const oldest = known.keys().next()
     if (known.size > MAX_KNOWN_TENANTS && !oldest.done) known.delete(oldest.value)
   }
@@ -75,30 +76,41 @@ export function createChainStore(deps: { db: Db; provider: Pick<CryptoProvider, 
     const believed = rows.filter((row) => {
       const seq = Number(row.seq)
       const authentic = equalBytes(headMac(headKey.mac, row.tenant_id, seq, row.hash), row.mac)
-      return authentic && row.mac_key_id === headKey.id && seq >= (known.get(row.tenant_id) ?? 0)
+      return authentic && row.mac_key_id === headKey.id && seq >= (known.get(row.tenant_id)?.seq ?? 0)
     })
-    return new Map(believed.map((row) => [row.tenant_id, { seq: Number(row.seq), hash: copyBytes(row.hash) }]))
+    return new Map(
+      believed.map((row) => [row.tenant_id, { seq: Number(row.seq), hash: copyBytes(row.hash), mac: row.mac }]),
+    )
   }
 
-  /** Chains rows behind their heads, which move on; rows of other tenants are left out. */
-  function chain(heads: Map<string, Head>, pending: readonly PendingRow[]): ChainedRow[] {
-    return pending.flatMap(({ id, atMs, event }) => {
-      const head = heads.get(event.tenantId)
-      if (!head) return []
+  /** Chains rows behind their heads, and says where these move; rows of other tenants are left out. */
+  function chain(heads: ReadonlyMap<string, Head>, pending: readonly PendingRow[]) {
+    const moved = new Map([...heads].map(([tenantId, head]) => [tenantId, { ...head }]))
+    const chained: ChainedRow[] = []
+    for (const { id, atMs, event } of pending) {
+      const head = moved.get(event.tenantId)
+      if (!head) continue
       const row = rowOf(event, { id, atMs, seq: head.seq + 1 })
       const bytes = encodeRow(row)
       const prevHash = head.hash
       head.hash = rowHash(provider, row.tenant_id, row.seq, prevHash, bytes)
       head.seq = row.seq
-      return [{ row, bytes, prevHash, hash: head.hash }]
-    })
+      chained.push({ row, bytes, prevHash, hash: head.hash })
+    }
+    for (const [tenantId, head] of moved) head.mac = headMac(headKey.mac, tenantId, head.seq, head.hash)
+    return { chained, moved }
   }
 
-  async function write(tx: Queryable, heads: Map<string, Head>, chained: readonly ChainedRow[]): Promise<void> {
+  /** Writes rows and moves heads, all or nothing; `false` when a head is not where it was believed to be. */
+  async function write(
+    tx: Queryable,
+    heads: ReadonlyMap<string, Head>,
+    { chained, moved }: { chained: readonly ChainedRow[]; moved: ReadonlyMap<string, Head> },
+  ): Promise<boolean> {
     const rows = chained.map(({ row }) => row)
-    const moved = [...heads].map(([tenantId, { seq, hash }]) => ({ tenantId, seq, hash }))
+    const [before, after] = [[...heads.values()], [...moved.values()]]
     const { opened, closed } = openAndClosed(rows)
-    await tx.query(APPEND, [
+    const values = [
       rows.map((row) => row.tenant_id),
       rows.map((row) => row.seq),
       rows.map((row) => row.id),
@@ -112,10 +124,12 @@ export function createChainStore(deps: { db: Db; provider: Pick<CryptoProvider, 
       chained.map(({ bytes }) => bytes),
       chained.map(({ prevHash }) => prevHash),
       chained.map(({ hash }) => hash),
-      moved.map((head) => head.tenantId),
-      moved.map((head) => head.seq),
-      moved.map((head) => head.hash),
-      moved.map((head) => headMac(headKey.mac, head.tenantId, head.seq, head.hash)),
+      [...moved.keys()],
+      before.map((head) => head.seq),
+      before.map((head) => head.mac),
+      after.map((head) => head.seq),
+      after.map((head) => head.hash),
+      after.map((head) => head.mac),
       headKey.id,
       opened.map((intent) => intent.tenantId),
       opened.map((intent) => intent.action),
@@ -125,21 +139,39 @@ export function createChainStore(deps: { db: Db; provider: Pick<CryptoProvider, 
       closed.map((intent) => intent.tenantId),
       closed.map((intent) => intent.action),
       closed.map((intent) => intent.correlation),
-    ])
+    ]
+    const { rowCount } = await tx.query(APPEND, values, { prepareAs: 'audit-append' })
+    return rowCount === moved.size
+  }
+
+  /** In one statement, while no other process writes to these tenants: the heads are where this process left them. */
+  async function appendToKnown(tenantIds: readonly string[], pending: readonly PendingRow[]): Promise<boolean> {
+    const heads = new Map<string, Head>()
+    for (const tenantId of tenantIds) {
+      const head = known.get(tenantId)
+      if (!head) return false
+      heads.set(tenantId, head)
+    }
+    const next = chain(heads, pending)
+    if (!(await write(db, heads, next))) return false
+    for (const [tenantId, head] of next.moved) remember(tenantId, head)
+    return true
   }
 
   return {
     /** Commits rows and returns the tenants that got none of theirs, because their head could not be believed. */
     async append(pending: readonly PendingRow[]): Promise<ReadonlySet<string>> {
       const tenantIds = [...new Set(pending.map(({ event }) => event.tenantId))].toSorted()
+      if (await appendToKnown(tenantIds, pending)) return new Set()
       await ensureHeads(tenantIds.filter((tenantId) => !known.has(tenantId)))
       const heads = await db.transaction(async (tx) => {
         const locked = await lockHeads(tx, tenantIds)
-        const chained = chain(locked, pending)
-        if (chained.length > 0) await write(tx, locked, chained)
-        return locked
+        const next = chain(locked, pending)
+        if (next.chained.length === 0) return locked
+        if (!(await write(tx, locked, next))) throw new Error('A locked head moved.')
+        return next.moved
       })
-      for (const [tenantId, { seq }] of heads) remember(tenantId, seq)
+      for (const [tenantId, head] of heads) remember(tenantId, head)
       return new Set(tenantIds.filter((tenantId) => !heads.has(tenantId)))
     },
   }
@@ -173,22 +205,32 @@ function openAndClosed(rows: readonly AuditRow[]) {
   return { opened, closed }
 }
 
-/** One statement for any number of rows: rows, heads, and the list of open intents. */
+/** One statement for any number of rows: rows, heads, and the list of open intents. Nothing is written unless all heads stand. */
 const APPEND = `
-with added as (
+with moved as (
+  select * from unnest($14::text[], $15::bigint[], $16::bytea[], $17::bigint[], $18::bytea[], $19::bytea[])
+    as m (tenant_id, old_seq, old_mac, seq, hash, mac)
+), standing as (
+  select h.tenant_id from audit_heads h join moved m using (tenant_id) where h.seq = m.old_seq and h.mac = m.old_mac and h.mac_key_id = $20
+  order by h.tenant_id collate "C" for update of h
+), verdict as (
+  select count(*) = cardinality($14::text[]) as stands from standing
+), added as (
   insert into audit_rows (tenant_id, seq, id, at, action, outcome, actor_id, object_id, request_id, message_id,
                           row_bytes, prev_hash, hash)
-  select * from unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
-                       $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bytea[], $13::bytea[])
+  select r.* from unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
+                         $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bytea[], $13::bytea[]) as r, verdict
+  where verdict.stands
 ), opened as (
   insert into audit_open_intents (tenant_id, action, correlation, seq, close_after)
-  select * from unnest($19::text[], $20::text[], $21::text[], $22::bigint[], $23::timestamptz[])
+  select i.* from unnest($21::text[], $22::text[], $23::text[], $24::bigint[], $25::timestamptz[]) as i, verdict
+  where verdict.stands
   on conflict do nothing
 ), closed as (
   delete from audit_open_intents o
-  using unnest($24::text[], $25::text[], $26::text[]) as c (tenant_id, action, correlation)
-  where (o.tenant_id, o.action, o.correlation) = (c.tenant_id, c.action, c.correlation)
+  using unnest($26::text[], $27::text[], $28::text[]) as c (tenant_id, action, correlation), verdict
+  where verdict.stands and (o.tenant_id, o.action, o.correlation) = (c.tenant_id, c.action, c.correlation)
 )
-update audit_heads h set seq = n.seq, hash = n.hash, mac = n.mac, mac_key_id = $18
-from unnest($14::text[], $15::bigint[], $16::bytea[], $17::bytea[]) as n (tenant_id, seq, hash, mac)
-where h.tenant_id = n.tenant_id`
+update audit_heads h set seq = m.seq, hash = m.hash, mac = m.mac, mac_key_id = $20
+from moved m, verdict
+where verdict.stands and h.tenant_id = m.tenant_id`

@@ -5,7 +5,16 @@ import type { Queryable } from './db.ts'
 import { type ConnectionOptions, clientConfig } from './pool.ts'
 
 /** What may be cached in a process and changed by another one. */
-export type ChangeTopic = 'api_key' | 'integration' | 'policy' | 'recipient' | 'vault'
+export type ChangeTopic =
+  | 'api_key'
+  | 'deployment_key'
+  | 'integration'
+  | 'integration_lock'
+  | 'kms'
+  | 'policy'
+  | 'recipient'
+  | 'tenant_key'
+  | 'vault'
 
 /** Told which key changed, or `undefined`: anything may have changed, forget everything. */
 export type ChangeHandler = (key: string | undefined) => void

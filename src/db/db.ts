@@ -4,9 +4,18 @@ export interface Result<Row> {
   rowCount: number | null
 }
 
+export interface QueryOptions {
+  /** A name under which each connection parses and plans the statement once; one name, one text. */
+  prepareAs?: string
+}
+
 /** What a store needs: parameters only, never text put together from input. */
 export interface Queryable {
-  query<Row extends object = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Result<Row>>
+  query<Row extends object = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+    options?: QueryOptions,
+  ): Promise<Result<Row>>
 }
 
 /**

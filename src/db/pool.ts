@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { Secret } from '../core/secret.ts'
 import { databaseError, isConnectionLost } from './database-error.ts'
-import type { Db, Queryable, Result } from './db.ts'
+import type { Db, Queryable, QueryOptions, Result } from './db.ts'
 
 /** Where PostgreSQL is: a `postgres://` URL (TLS as its `sslmode` says), or the members that `startEmbedded` returns. */
 export interface ConnectionOptions {
@@ -39,7 +39,11 @@ export function clientConfig(options: ConnectionOptions): pg.ClientConfig {
 }
 
 interface Session {
-  ask<Row extends object>(text: string, values?: readonly unknown[]): Promise<Result<Row> & { command: string }>
+  ask<Row extends object>(
+    text: string,
+    values?: readonly unknown[],
+    options?: QueryOptions,
+  ): Promise<Result<Row> & { command: string }>
   /** Whether the connection must not go back to the pool. */
   lost: boolean
 }
@@ -47,9 +51,10 @@ interface Session {
 function sessionOn(client: pg.PoolClient): Session {
   const session: Session = {
     lost: false,
-    async ask<Row extends object>(text: string, values?: readonly unknown[]) {
+    async ask<Row extends object>(text: string, values?: readonly unknown[], { prepareAs: name }: QueryOptions = {}) {
+      const query = { text, ...(values && { values: [...values] }), ...(name !== undefined && { name }) }
       try {
-        return (await client.query<Row>(text, values && [...values])) as Result<Row> & { command: string }
+        return (await client.query<Row>(query)) as Result<Row> & { command: string }
       } catch (err) {
         session.lost ||= isConnectionLost(err)
         throw databaseError(err)
@@ -87,17 +92,16 @@ export function createDb(options: PoolOptions): Db & { ping(): Promise<void> } {
     }
   }
 
-  function query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Result<Row>> {
-    return withSession((session) => session.ask<Row>(text, values))
-  }
+  const query: Queryable['query'] = (text, values, options) =>
+    withSession((session) => session.ask(text, values, options))
 
   function transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     return withSession(async (session) => {
       let open = true
       const tx: Queryable = {
-        query(text, values) {
+        query(text, values, options) {
           if (!open) throw new Error('The transaction has ended.')
-          return session.ask(text, values)
+          return session.ask(text, values, options)
         },
       }
       try {

@@ -160,17 +160,24 @@ describe('audit log', () => {
     assert.deepEqual(await verify(db, tenantId), { ok: true, rows: 2 })
   })
 
-  /** A database whose next transaction fails, or waits until it is let go. */
+  /** A database whose next statement or transaction fails, or waits until it is let go. */
   function troubled() {
     const held: (() => void)[] = []
     const trouble = { next: 'none' as 'none' | 'fail' | 'hold', held }
+    const meet = async () => {
+      const { next } = trouble
+      trouble.next = 'none'
+      if (next === 'fail') throw new Error('the disk is full')
+      if (next === 'hold') await new Promise<void>((resolve) => held.push(resolve))
+    }
     const gate: Db = {
       ...db,
-      async transaction(work) {
-        const { next } = trouble
-        trouble.next = 'none'
-        if (next === 'fail') throw new Error('the disk is full')
-        if (next === 'hold') await new Promise<void>((resolve) => held.push(resolve))
+      query: async (...asked) => {
+        await meet()
+        return db.query(...asked)
+      },
+      transaction: async (work) => {
+        await meet()
         return db.transaction(work)
       },
     }
