@@ -1,44 +1,62 @@
-import { equalBytes, wipe } from '../core/bytes.ts'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
-import { type IdPrefix, newId } from '../core/ids.ts'
-import type { CryptoProvider, MacKey, SigningKey, VerifyKey } from '../crypto/provider.ts'
-import { sizes } from '../crypto/sizes.ts'
-import type { Db, Queryable } from '../db/db.ts'
-import { type KeyDocument, type PublishedKey, rootFingerprint, signKeyDocument } from '../envelope/key-document.ts'
+import type { Log } from '../core/log.ts'
+import type { CryptoProvider, MacKey } from '../crypto/provider.ts'
+import type { ChangeFeed } from '../db/change-feed.ts'
+import type { Db } from '../db/db.ts'
+import type { KeyDocument } from '../envelope/key-document.ts'
 import type { IssuerKey } from '../envelope/open.ts'
-import type { KeyPurpose, KeyWrapper } from '../kms/kms.ts'
-import { checkCanary, makeCanary } from './canary.ts'
-import { DEPLOYMENT, findKeys, insertKeys, type StoredKey, unwrapKey, wrapNewKey } from './stored-key.ts'
+import type { KeyWrapper } from '../kms/kms.ts'
+import { checkCanary } from './canary.ts'
+import { hasKeys, writeFirstKeys } from './first-keys.ts'
+import { activeKey, viewOf } from './key-view.ts'
+import { createSecretOpener, type NamedMacKey, type SigningPair } from './open-secrets.ts'
+import { createServedDocument } from './served-document.ts'
+import { DEPLOYMENT, findKeys } from './stored-key.ts'
 
-/** Seconds that a key document is believed, and after which this process signs a new one. */
-const DOCUMENT_LIFE_S = 7 * 86_400
-const DOCUMENT_RENEWAL_S = 86_400
+export { hasKeys } from './first-keys.ts'
 
-/** Bytes of the HMAC keys of the deployment: pepper, cursors, audit head. */
-const MAC_SECRET = 32
+/** The peppers of API keys: one makes digests, retired ones still verify. */
+export interface Peppers {
+  readonly active: NamedMacKey
+  find(id: string): MacKey | undefined
+  /** Reads the keys again: for a digest under a pepper that this process has not heard of. */
+  refresh(): Promise<void>
+}
 
-/** Each key of the deployment: its id prefix and the size of its secret. */
-const made = [
-  ['root-key', 'root', sizes.dsaSeed],
-  ['issuer-key', 'sig', sizes.dsaSeed],
-  ['api-key-pepper', 'pep', MAC_SECRET],
-  ['cursor-key', 'cur', MAC_SECRET],
-  ['audit-head-key', 'hed', MAC_SECRET],
-] as const satisfies readonly (readonly [KeyPurpose, IdPrefix, number])[]
-
+/**
+ * The keys of the deployment as they are now: each may be another one between two reads, after a rotation here or in
+ * another process.
+ *
+ * @throws {AppError} `kms.unavailable` from a key that is not in use: revoked, and its successor did not open
+ */
 export interface DeploymentKeys {
   /** `b64u(SHA-384(root public key))`: what a recipient pins. */
   readonly rootFingerprint: string
-  readonly issuer: { keyId: string; signing: SigningKey; verify: VerifyKey }
-  readonly pepper: { id: string; mac: MacKey }
-  readonly cursor: { id: string; mac: MacKey }
-  readonly auditHead: { id: string; mac: MacKey }
-  /** The signed key document; signed anew once a day, so that it never has less than six days to live. */
+  readonly issuer: SigningPair
+  /** Signs checkpoints of the audit log. */
+  readonly auditKey: SigningPair
+  readonly pepper: NamedMacKey
+  readonly peppers: Peppers
+  readonly cursor: NamedMacKey
+  readonly auditHead: NamedMacKey
+  /**
+   * The signed key document. With the root here it is signed anew once a day, so that it never has less than six days to
+   * live; with the root offline it is the last one that the operator had it sign.
+   */
   document(): Promise<KeyDocument>
+  /** Whether the root is offline, and the end of the document in Unix seconds. */
+  documentState(): Promise<{ isRootOffline: boolean; expiresAtS: number }>
+  /** Every issuer key that was ever published, by id, with its state. */
   issuers(): ReadonlyMap<string, IssuerKey>
   /** Opens the canary again: resolves while the key wrapper works. @throws {AppError} as the start does */
   probe(): Promise<void>
+  /** Reads the keys again. @throws {AppError} when one that is to be used did not open; what did is in use all the same */
+  reload(): Promise<void>
+  /** Reloads at every announced change, and as often as it takes where a reload fails or nothing can be announced. */
+  follow(feed: Pick<ChangeFeed, 'on' | 'live'>, log: Log): void
+  close(): void
 }
 
 export interface DeploymentKeysDeps {
@@ -48,45 +66,10 @@ export interface DeploymentKeysDeps {
   clock: Pick<Clock, 'now'>
 }
 
-async function makeKeys({ wrapper, provider, clock }: DeploymentKeysDeps): Promise<StoredKey[]> {
-  const nowMs = clock.now()
-  const keys: StoredKey[] = []
-  for (const [purpose, prefix, length] of made) {
-    const secret = provider.randomBytes(length)
-    const isSigning = purpose === 'root-key' || purpose === 'issuer-key'
-    const key = { id: newId(prefix, nowMs), tenantId: DEPLOYMENT, purpose, secret }
-    const publicKey = isSigning ? { publicKey: provider.signingKey(secret).publicKey } : {}
-    keys.push(await wrapNewKey(wrapper, { ...key, ...publicKey }, nowMs))
-    wipe(secret)
-  }
-  return [...keys, await makeCanary(provider, wrapper, nowMs)]
-}
-
-/** Writes the first keys, unless another process was faster; the wraps are made before, so that the lock is short. */
-async function writeFirstKeys(deps: DeploymentKeysDeps): Promise<void> {
-  const keys = await makeKeys(deps)
-  await deps.db.transaction(async (tx) => {
-    await tx.query(`select pg_advisory_xact_lock(hashtext('sealwire/first-keys'))`)
-    if (await hasKeys(tx)) return
-    await insertKeys(tx, keys)
-  })
-}
-
-/** Reports whether the database has keys; only without any may a new key wrapper be made for it. */
-export async function hasKeys(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query(`select 1 from keys limit 1`)
-  return rows.length > 0
-}
-
-function activeKey(keys: readonly StoredKey[], purpose: KeyPurpose): StoredKey {
-  const key = keys.find((one) => one.purpose === purpose && one.state === 'active')
-  if (!key)
-    throw new AppError(
-      'vault.unavailable',
-      `The database has keys, but no active ${purpose}; refusing to make another.`,
-    )
-  return key
-}
+/** Milliseconds that a revoked key may stay in use while its successor is unwrapped. */
+const UNWRAP_GRACE_MS = 300
+/** Milliseconds between two reloads while one fails, or the change feed is away. */
+const RETRY_MS = 500
 
 /**
  * Opens the keys of the deployment and keeps them in memory, so that a KMS outage does not stop answers. An empty
@@ -97,73 +80,115 @@ function activeKey(keys: readonly StoredKey[], purpose: KeyPurpose): StoredKey {
 export async function openDeploymentKeys(deps: DeploymentKeysDeps): Promise<DeploymentKeys> {
   const { db, wrapper, provider, clock } = deps
   if (!(await hasKeys(db))) await writeFirstKeys(deps)
-  const stored = await findKeys(db, DEPLOYMENT)
-  await checkCanary(provider, wrapper, activeKey(stored, 'canary'))
+  const opener = createSecretOpener({ wrapper, provider })
+  const served = createServedDocument({ db, provider, clock })
 
-  async function macKey(purpose: KeyPurpose): Promise<{ id: string; mac: MacKey }> {
-    const key = activeKey(stored, purpose)
-    const secret = await unwrapKey(wrapper, key)
-    const mac = provider.macKey(secret)
-    wipe(secret)
-    return { id: key.id, mac }
+  const first = await findKeys(db, DEPLOYMENT)
+  await checkCanary(provider, wrapper, activeKey(first, 'canary'))
+  await opener.openAll(first)
+  let view = viewOf(provider, first, opener.secrets, undefined)
+  const [failure] = view.failures
+  if (failure !== undefined) throw failure
+
+  /** Takes what is there after a moment, so that a KMS that does not answer keeps no revoked key in use. */
+  async function load(): Promise<void> {
+    const rows = await findKeys(db, DEPLOYMENT)
+    await Promise.race([opener.openAll(rows), delay(UNWRAP_GRACE_MS, undefined, { ref: false })])
+    const next = viewOf(provider, rows, opener.secrets, view)
+    served.changed(view, next)
+    view = next
+    const [failed] = view.failures
+    if (failed !== undefined) throw failed
   }
 
-  async function signingKey(purpose: KeyPurpose): Promise<{ keyId: string; signing: SigningKey; verify: VerifyKey }> {
-    const key = activeKey(stored, purpose)
-    const seed = await unwrapKey(wrapper, key)
-    const signing = provider.signingKey(seed)
-    wipe(seed)
-    const verify = provider.verifyKey(signing.publicKey)
-    if (!verify || !key.publicKey || !equalBytes(verify.bytes, key.publicKey)) {
-      throw new AppError('vault.unavailable', `The halves of key ${key.id} do not belong together.`)
+  let current: Promise<void> = Promise.resolve()
+  let queued: Promise<void> | undefined
+  /** One load at a time; who asks during one gets the next, which sees what was committed before. */
+  function refresh(): Promise<void> {
+    queued ??= current
+      .catch(() => undefined) // its callers were told
+      .then(() => {
+        queued = undefined
+        current = load()
+        return current
+      })
+    return queued
+  }
+
+  async function reload(): Promise<void> {
+    try {
+      await refresh()
+    } catch {
+      await opener.settled() // what took longer than a moment may be open now
+      await refresh()
     }
-    return { keyId: key.id, signing, verify }
   }
 
-  const root = await signingKey('root-key')
-  const issuer = await signingKey('issuer-key')
-  const published = stored.filter((key) => key.purpose === 'issuer-key').map(publish)
-  const issuers = new Map(published.map((key) => [key.kid, issuerOf(provider, key)]))
-  let current: { iat: number; document: Promise<KeyDocument> } | undefined
+  let retry: NodeJS.Timeout | undefined
+  let closed = false
 
-  function document(): Promise<KeyDocument> {
-    const iat = Math.floor(clock.now() / 1000)
-    if (current && iat >= current.iat && iat - current.iat < DOCUMENT_RENEWAL_S) return current.document
-    const signed = signKeyDocument(provider, root, published, iat, iat + DOCUMENT_LIFE_S)
-    current = { iat, document: signed }
-    signed.catch(() => {
-      current = undefined // the caller sees the failure; the next one tries again
-    })
-    return signed
+  function follow(feed: Pick<ChangeFeed, 'on' | 'live'>, log: Log): void {
+    const again = () => {
+      clearTimeout(retry)
+      retry = closed ? undefined : setTimeout(hear, RETRY_MS).unref()
+    }
+    async function hear(): Promise<void> {
+      try {
+        await refresh()
+        if (!feed.live) again()
+      } catch (err) {
+        if (closed) return
+        log.warn({ code: (err as { code?: unknown }).code }, 'keys did not reload; the ones before stay in use')
+        again()
+      }
+    }
+    feed.on('deployment_key', () => void hear())
+  }
+
+  const inUse = <Key>(key: Key | undefined, what: string): Key => {
+    if (key) return key
+    throw new AppError('kms.unavailable', 'A key is not available.', { cause: `no ${what} is in use`, retryAfterS: 1 })
+  }
+  const peppers: Peppers = {
+    get active() {
+      return inUse(view.pepper, 'api-key-pepper')
+    },
+    find: (id) => view.peppers.get(id)?.mac,
+    refresh: reload,
   }
 
   return {
-    rootFingerprint: rootFingerprint(provider, root.verify.bytes),
-    issuer,
-    pepper: await macKey('api-key-pepper'),
-    cursor: await macKey('cursor-key'),
-    auditHead: await macKey('audit-head-key'),
-    document,
-    issuers: () => issuers,
-    probe: () => checkCanary(provider, wrapper, activeKey(stored, 'canary')),
+    get rootFingerprint() {
+      return view.root.fingerprint
+    },
+    get issuer() {
+      return inUse(view.issuer, 'issuer-key')
+    },
+    get auditKey() {
+      return inUse(view.auditKey, 'audit-key')
+    },
+    get pepper() {
+      return peppers.active
+    },
+    peppers,
+    get cursor() {
+      return inUse(view.cursor, 'cursor-key')
+    },
+    get auditHead() {
+      return inUse(view.auditHead, 'audit-head-key')
+    },
+    document: async () => (await served.get(view)).document,
+    async documentState() {
+      const { isOffline } = view.root
+      return { isRootOffline: isOffline, expiresAtS: (await served.get(view)).expiresAtS }
+    },
+    issuers: () => view.issuers,
+    probe: () => checkCanary(provider, wrapper, view.canary),
+    reload,
+    follow,
+    close() {
+      closed = true
+      clearTimeout(retry)
+    },
   }
-}
-
-function publish(key: StoredKey): PublishedKey {
-  const { id, state, publicKey, notBefore, notAfter } = key
-  if (!publicKey) throw new AppError('vault.unavailable', `Key ${id} has no public half.`)
-  return {
-    kid: id,
-    use: 'envelope-v2',
-    pub: publicKey,
-    nbf: Math.floor(notBefore.getTime() / 1000),
-    naf: notAfter && Math.floor(notAfter.getTime() / 1000),
-    state: state === 'destroyed' ? 'retired' : state,
-  }
-}
-
-function issuerOf(provider: CryptoProvider, { kid, use, pub, nbf, naf, state }: PublishedKey): IssuerKey {
-  const key = provider.verifyKey(pub)
-  if (!key) throw new AppError('vault.unavailable', `The public half of key ${kid} is not a key.`)
-  return { keyId: kid, use, state, notBefore: nbf, notAfter: naf, key }
 }

@@ -2,6 +2,7 @@ import { type Bytes, copyBytes } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import type { Queryable } from '../db/db.ts'
 import type { KeyPurpose, KeyWrapper } from '../kms/kms.ts'
+import { mayMove } from './key-states.ts'
 
 /** The tenant of keys that belong to the whole deployment. */
 export const DEPLOYMENT = '-'
@@ -19,6 +20,8 @@ export interface StoredKey {
   kmsKeyId: string
   notBefore: Date
   notAfter: Date | null
+  /** When it got its present state. */
+  stateSince: Date
 }
 
 interface KeyRow {
@@ -31,24 +34,30 @@ interface KeyRow {
   kms_key_id: string
   not_before: Date
   not_after: Date | null
+  state_since: Date
 }
 
-const contextOf = (key: Pick<StoredKey, 'id' | 'tenantId' | 'purpose'>) => ({
+/** The encryption context of a wrapped private half. */
+export const contextOf = (key: Pick<StoredKey, 'id' | 'tenantId' | 'purpose'>) => ({
   tenant_id: key.tenantId,
   purpose: key.purpose,
   key_id: key.id,
 })
 
-/** Wraps the private half of a new key under the deployment's KMS key, bound to tenant, purpose and id. Writes nothing. */
+/**
+ * Wraps the private half of a new key under the deployment's KMS key, bound to tenant, purpose and id. Writes nothing.
+ * The key is `active` unless `state` says otherwise.
+ */
 export async function wrapNewKey(
   wrapper: KeyWrapper,
-  key: { id: string; tenantId: string; purpose: KeyPurpose; secret: Uint8Array; publicKey?: Bytes },
+  key: { id: string; tenantId: string; purpose: KeyPurpose; secret: Uint8Array; publicKey?: Bytes; state?: KeyState },
   nowMs: number,
 ): Promise<StoredKey> {
-  const { id, tenantId, purpose, secret, publicKey = null } = key
-  const { keyId: kmsKeyId, wrapped } = await wrapper.wrap(wrapper.defaultKeyId, secret, contextOf(key))
-  const notBefore = new Date(nowMs)
-  return { id, tenantId, purpose, state: 'active', publicKey, wrapped, kmsKeyId, notBefore, notAfter: null }
+  const { id, tenantId, purpose, secret, publicKey = null, state = 'active' } = key
+  const { kmsKeyId, wrapped } = await wrapSecret(wrapper, key, secret)
+  const now = new Date(nowMs)
+  const times = { notBefore: now, notAfter: null, stateSince: now }
+  return { id, tenantId, purpose, state, publicKey, wrapped, kmsKeyId, ...times }
 }
 
 /**
@@ -65,8 +74,9 @@ export async function unwrapKey(wrapper: KeyWrapper, key: StoredKey): Promise<By
 export async function insertKeys(tx: Queryable, keys: readonly StoredKey[]): Promise<void> {
   for (const key of keys) {
     await tx.query(
-      `insert into keys (id, tenant_id, purpose, state, public, wrapped, kms_key_id, created_at, not_before, not_after)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`,
+      `insert into keys (id, tenant_id, purpose, state, public, wrapped, kms_key_id, created_at, not_before, not_after,
+                         state_since)
+       values ($1, $2, $3, $4, $5, $6, $7, $10, $8, $9, $10)`,
       [
         key.id,
         key.tenantId,
@@ -77,6 +87,7 @@ export async function insertKeys(tx: Queryable, keys: readonly StoredKey[]): Pro
         key.kmsKeyId,
         key.notBefore,
         key.notAfter,
+        key.stateSince,
       ],
     )
   }
@@ -89,7 +100,7 @@ export async function findKeys(
   { id = null, purpose = null }: { id?: string | null; purpose?: KeyPurpose | null } = {},
 ): Promise<StoredKey[]> {
   const { rows } = await db.query<KeyRow>(
-    `select id, tenant_id, purpose, state, public, wrapped, kms_key_id, not_before, not_after from keys
+    `select id, tenant_id, purpose, state, public, wrapped, kms_key_id, not_before, not_after, state_since from keys
      where tenant_id = $1 and ($2::text is null or id = $2) and ($3::text is null or purpose = $3)
      order by created_at, id`,
     [tenantId, id, purpose],
@@ -104,13 +115,73 @@ export async function findKeys(
     kmsKeyId: row.kms_key_id,
     notBefore: row.not_before,
     notAfter: row.not_after,
+    stateSince: row.state_since,
   }))
+}
+
+/** What a key becomes; members that are left out stay. */
+export interface KeyMove {
+  state: KeyState
+  notBefore?: Date
+  notAfter?: Date
+  /** Destroys the private half, for good. */
+  dropPrivateHalf?: boolean
+}
+
+/**
+ * Moves a key of which the caller holds the lock to another state, and returns it as it is then. A private half that
+ * another transaction wraps anew meanwhile stays as that one leaves it.
+ *
+ * @throws {AppError} `precondition.failed` for a way that the state machine does not have
+ */
+export async function moveKey(tx: Queryable, key: StoredKey, move: KeyMove, nowMs: number): Promise<StoredKey> {
+  const { state, notBefore = key.notBefore, notAfter = key.notAfter, dropPrivateHalf = false } = move
+  if (!mayMove(key.purpose, key.state, state)) {
+    throw new AppError('precondition.failed', `Key ${key.id} (${key.purpose}) is ${key.state}: it cannot be ${state}.`)
+  }
+  const stateSince = new Date(nowMs)
+  await tx.query(
+    `update keys set state = $3, not_before = $4, not_after = $5, state_since = $6,
+                     wrapped = case when $7 then null else wrapped end
+     where tenant_id = $1 and id = $2`,
+    [key.tenantId, key.id, state, notBefore, notAfter, stateSince, dropPrivateHalf],
+  )
+  return { ...key, state, notBefore, notAfter, stateSince, wrapped: dropPrivateHalf ? null : key.wrapped }
+}
+
+/** Keeps a key as it is, and what others would write under it unwritten, until the transaction ends. */
+export async function lockKey(tx: Queryable, tenantId: string, id: string): Promise<void> {
+  await tx.query(`select 1 from keys where tenant_id = $1 and id = $2 for update`, [tenantId, id])
+}
+
+/** Wraps the private half of a key that is there already, bound to the same tenant, purpose and id. */
+export async function wrapSecret(
+  wrapper: KeyWrapper,
+  key: Pick<StoredKey, 'id' | 'tenantId' | 'purpose'>,
+  secret: Uint8Array,
+): Promise<{ wrapped: Bytes; kmsKeyId: string }> {
+  const { keyId: kmsKeyId, wrapped } = await wrapper.wrap(wrapper.defaultKeyId, secret, contextOf(key))
+  return { kmsKeyId, wrapped }
+}
+
+/** Takes the private half of a key out of the database (`null`: it is offline), or puts it back. */
+export async function setPrivateHalf(
+  tx: Queryable,
+  key: StoredKey,
+  half: { wrapped: Bytes; kmsKeyId: string } | null,
+): Promise<void> {
+  await tx.query(`update keys set wrapped = $3, kms_key_id = $4 where tenant_id = $1 and id = $2`, [
+    key.tenantId,
+    key.id,
+    half?.wrapped ?? null,
+    half?.kmsKeyId ?? key.kmsKeyId,
+  ])
 }
 
 /** Destroys private halves for good; ids and public halves stay. */
 export async function destroyKeys(tx: Queryable, tenantId: string, ids: readonly string[]): Promise<void> {
-  await tx.query(`update keys set state = 'destroyed', wrapped = null where tenant_id = $1 and id = any($2)`, [
-    tenantId,
-    ids,
-  ])
+  await tx.query(
+    `update keys set state = 'destroyed', wrapped = null, state_since = now() where tenant_id = $1 and id = any($2)`,
+    [tenantId, ids],
+  )
 }

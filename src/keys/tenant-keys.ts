@@ -26,6 +26,14 @@ export interface NewMacKey {
 export interface TenantKeys {
   /** The tenant's active vault key, made on first use. */
   vaultKey(tenantId: string): Promise<{ keyId: string; kem: KemPublicKey }>
+  /** A vault key to take the place of the active one; not written. */
+  newVaultKey(tenantId: string): Promise<StoredKey>
+  /**
+   * Keeps a vault key from being destroyed until the transaction ends: for whoever writes a record that it guards.
+   *
+   * @throws {AppError} `vault.unavailable` when it was destroyed already; what was sealed to it must not be kept
+   */
+  hold(tx: Queryable, tenantId: string, keyId: string): Promise<void>
   /** A decapsulation key of the tenant, kept for at most five minutes. */
   kemPrivateKey(tenantId: string, keyId: string): Promise<KemPrivateKey>
   macKey(tenantId: string, keyId: string): Promise<MacKey>
@@ -34,7 +42,7 @@ export interface TenantKeys {
   insert(tx: Queryable, ...keys: readonly StoredKey[]): Promise<void>
   /** Destroys private halves for good, and with the commit what any process holds of them in memory. */
   destroy(tx: Queryable, tenantId: string, ids: readonly string[]): Promise<void>
-  /** Reports whether an encapsulation key is one that this deployment made for itself, or for the vault of any tenant. */
+  /** Reports whether an encapsulation key is one that this deployment made for itself, or for any tenant. */
   isOurs(kemPublicKey: Uint8Array): Promise<boolean>
 }
 
@@ -130,6 +138,16 @@ export function createTenantKeys(deps: {
       if (!now) throw new AppError('vault.unavailable', 'The tenant has no vault key.')
       return now
     },
+    newVaultKey: (tenantId) => newKemKey(tenantId, 'vault-key'),
+    async hold(tx, tenantId, keyId) {
+      const { rows } = await tx.query(
+        `select 1 from keys where tenant_id = $1 and id = $2 and purpose = 'vault-key' and wrapped is not null for share`,
+        [tenantId, keyId],
+      )
+      if (rows.length > 0) return
+      const options = { cause: `${keyId}: destroyed`, retryAfterS: 1 }
+      throw new AppError('vault.unavailable', 'The vault key was replaced meanwhile: try again.', options)
+    },
     kemPrivateKey: (tenantId, keyId) =>
       once(kemKeys, `${tenantId}/${keyId}`, () =>
         open(tenantId, keyId, ['vault-key', 'recipient-seed'], (seed) => provider.kemPrivateKey(seed)),
@@ -152,7 +170,7 @@ export function createTenantKeys(deps: {
     },
     async isOurs(kemPublicKey) {
       const { rows } = await db.query(
-        `select 1 from keys where purpose in ('vault-key', 'canary') and substring(public from 1 for $2) = $1 limit 1`,
+        `select 1 from keys where purpose in ('vault-key', 'canary', 'object-key', 'v1-key') and substring(public from 1 for $2) = $1 limit 1`,
         [kemPublicKey, sizes.kemPublicKey],
       )
       return rows.length > 0

@@ -1,4 +1,4 @@
-import { constants, type FileHandle, link, open, rm } from 'node:fs/promises'
+import { constants, type FileHandle, link, open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
 import { fromBase64, toBase64 } from '../core/base64.ts'
@@ -97,15 +97,19 @@ async function syncFolder(file: string): Promise<void> {
   await folder.sync().finally(() => folder.close())
 }
 
+async function writeDraft(draft: string, ring: KeyRing): Promise<void> {
+  const handle = await open(draft, 'wx', MODE)
+  await handle
+    .writeFile(renderRing(ring))
+    .then(() => handle.sync())
+    .finally(() => handle.close())
+}
+
 /** Puts a whole and synced file at `file`, where there is none yet. */
 async function writeRing(file: string, ring: KeyRing): Promise<void> {
   const draft = `${file}.${newUuid()}`
   try {
-    const handle = await open(draft, 'wx', MODE)
-    await handle
-      .writeFile(renderRing(ring))
-      .then(() => handle.sync())
-      .finally(() => handle.close())
+    await writeDraft(draft, ring)
     await link(draft, file)
     await syncFolder(file)
   } finally {
@@ -113,11 +117,27 @@ async function writeRing(file: string, ring: KeyRing): Promise<void> {
   }
 }
 
+/**
+ * Puts another ring in the place of the one at `file`, whole and synced, so that a crash leaves the old one or the new one.
+ * One at a time: the caller holds a lock that every process respects.
+ */
+export async function replaceKeyRing(file: string, ring: KeyRing): Promise<void> {
+  const draft = `${file}.new`
+  await rm(draft, { force: true }) // of a process that was killed
+  await writeDraft(draft, ring)
+  await rename(draft, file)
+  await syncFolder(file)
+}
+
+/** Makes a key of 32 random bytes. */
+export function makeRingKey(provider: Pick<CryptoProvider, 'randomBytes'>, id: string): RingKey {
+  return { id, key: provider.randomBytes(RING_KEY_SIZE), createdAt: new Date().toISOString() }
+}
+
 /** Makes a ring of one key with mode 0600. Where another process was faster, that one's ring stays. */
 export async function createKeyRing(file: string, provider: CryptoProvider): Promise<void> {
   const id = `local-${newUuid()}`
-  const key = { id, key: provider.randomBytes(RING_KEY_SIZE), createdAt: new Date().toISOString() }
-  await writeRing(file, { primary: id, keys: [key] }).catch((err: unknown) => {
+  await writeRing(file, { primary: id, keys: [makeRingKey(provider, id)] }).catch((err: unknown) => {
     if (!hasCode(err, 'EEXIST')) throw err
   })
 }

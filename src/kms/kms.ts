@@ -11,7 +11,12 @@ export type KeyPurpose =
   | 'audit-key'
   | 'audit-head-key'
   | 'sign-key'
+  | 'sign-mac-key'
+  | 'object-key'
+  | 'object-mac-key'
   | 'v1-key'
+  | 'v1-sign-key'
+  | 'v1-mac-key'
   | 'api-key-pepper'
   | 'cursor-key'
   | 'canary'
@@ -34,4 +39,17 @@ export interface KeyWrapper {
   wrap(keyId: string, plaintext: Uint8Array, context: WrapContext): Promise<{ keyId: string; wrapped: Bytes }>
   /** `keyId` is the one that `wrap` returned; a wrap under another key is refused. */
   unwrap(keyId: string, wrapped: Uint8Array, context: WrapContext): Promise<Bytes>
+  /** Where the keys are ours to make and to remove; absent with a KMS, which does that itself. */
+  readonly ring?: KeyRingControl
+}
+
+/** Changes of a ring of keys. Call them one at a time in all processes, under a lock. */
+export interface KeyRingControl {
+  /** Learns what another process changed. @throws {AppError} `kms.unavailable`; what was known goes on working */
+  refresh(): Promise<void>
+  ids(): readonly string[]
+  /** Makes a key where there is none with that id, and the one for new wraps if `primary` says so. */
+  add(keyId: string, options: { primary: boolean }): Promise<void>
+  /** Removes a key for good: what it still wraps opens never again. The one for new wraps stays. */
+  remove(keyId: string): Promise<void>
 }

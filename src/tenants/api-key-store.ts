@@ -1,5 +1,6 @@
 import { type Bytes, copyBytes } from '../core/bytes.ts'
 import type { Page, Queryable } from '../db/db.ts'
+import { holdPepper } from '../keys/hold-pepper.ts'
 import { isRole, isScope, type Role, type Scope } from './principal.ts'
 
 /** An API key without its secret. */
@@ -94,7 +95,9 @@ export async function listApiKeys(db: Queryable, tenantId: string, { limit, afte
   return rows.map(mapRow)
 }
 
+/** @throws {AppError} `vault.unavailable` when its pepper was destroyed meanwhile */
 export async function insertApiKey(tx: Queryable, key: Omit<StoredApiKey, 'sandbox' | 'revokedAt'>): Promise<void> {
+  await holdPepper(tx, key.pepperId)
   await tx.query(
     `insert into api_keys (id, tenant_id, name, role, scopes, digest, pepper_id, allowed_addresses, created_at, expires_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
@@ -111,6 +114,35 @@ export async function insertApiKey(tx: Queryable, key: Omit<StoredApiKey, 'sandb
       key.expiresAt,
     ],
   )
+}
+
+/** Puts a key's digest under another pepper; `false` when it is no longer under the old one, or revoked. */
+export async function moveDigest(
+  tx: Queryable,
+  tenantId: string,
+  id: string,
+  { digest, pepperId, oldId }: { digest: Bytes; pepperId: string; oldId: string },
+): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `update api_keys set digest = $3, pepper_id = $4
+     where tenant_id = $1 and id = $2 and pepper_id = $5 and revoked_at is null`,
+    [tenantId, id, digest, pepperId, oldId],
+  )
+  return rowCount === 1
+}
+
+/** Counts the API keys under each pepper: those that can still be presented, and those that are revoked or expired. */
+export async function countByPepper(
+  db: Queryable,
+  now: Date,
+): Promise<ReadonlyMap<string, { live: number; ended: number }>> {
+  const { rows } = await db.query<{ pepper_id: string; live: string; ended: string }>(
+    `select pepper_id, count(*) filter (where usable) as live, count(*) filter (where not usable) as ended
+     from (select pepper_id, revoked_at is null and (expires_at is null or expires_at > $1) as usable from api_keys) k
+     group by pepper_id`,
+    [now],
+  )
+  return new Map(rows.map((row) => [row.pepper_id, { live: Number(row.live), ended: Number(row.ended) }]))
 }
 
 /** Returns `false` when there is no such key that is not revoked yet. */

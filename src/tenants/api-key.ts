@@ -35,9 +35,9 @@ function base62(bytes: Uint8Array, length: number): string {
 
 /** CRC-32 (ISO-HDLC, as in zip) of all the text before it. Tells typing errors and scanners' finds apart; no protection. */
 function checksum(text: string): string {
-  const crc = new Uint8Array(4)
-  new DataView(crc.buffer).setUint32(0, crc32(text))
-  return base62(crc, 6)
+  let out = ''
+  for (let left = crc32(text), i = 0; i < 6; i++, left = Math.floor(left / 62)) out = BASE62.charAt(left % 62) + out
+  return out
 }
 
 /** Writes an API key; `random` is 32 random bytes. It is shown once and never stored. */

@@ -4,9 +4,10 @@ import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import type { Secret } from '../core/secret.ts'
-import type { CryptoProvider, MacKey } from '../crypto/provider.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import { type Db, firstPage, type Page } from '../db/db.ts'
+import type { Peppers } from '../keys/deployment-keys.ts'
 import { holdActingKey } from './acting-key.ts'
 import { isAddressEntry } from './address-list.ts'
 import { API_KEY_SECRET_BYTES, apiKeyDigest, formatApiKey, parseApiKey } from './api-key.ts'
@@ -50,7 +51,7 @@ export interface ApiKeys {
 export interface ApiKeysDeps {
   db: Db
   feed: ChangeFeed
-  pepper: { id: string; mac: MacKey }
+  peppers: Pick<Peppers, 'active'>
   provider: Pick<CryptoProvider, 'randomBytes'>
   audit: Audit
   clock: Pick<Clock, 'now'>
@@ -105,7 +106,7 @@ function decideAddresses(wanted: readonly string[] | undefined, maker: ApiKey): 
 
 /** Makes a key and its secret; writes nothing. */
 export function makeApiKey(
-  { pepper, provider, clock }: Pick<ApiKeysDeps, 'pepper' | 'provider' | 'clock'>,
+  { peppers, provider, clock }: Pick<ApiKeysDeps, 'peppers' | 'provider' | 'clock'>,
   tenant: { id: string; sandbox: boolean },
   grant: Pick<ApiKey, 'name' | 'role' | 'scopes' | 'expiresAt' | 'allowedAddresses'>,
 ): { stored: StoredApiKey; secret: Secret<string> } {
@@ -113,6 +114,7 @@ export function makeApiKey(
   const secret = formatApiKey(tenant.sandbox ? 'test' : 'live', id, provider.randomBytes(API_KEY_SECRET_BYTES))
   const parts = parseApiKey(secret.reveal())
   if (!parts) throw new AppError('internal', 'A new API key cannot be read.')
+  const pepper = peppers.active
   const stored = {
     ...grant,
     id,

@@ -1,14 +1,17 @@
+import type { Audit } from '../audit/audit.ts'
 import { type Bytes, equalBytes } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
-import type { MacKey } from '../crypto/provider.ts'
+import type { Log } from '../core/log.ts'
 import { createCache } from '../db/cache.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
-import type { Queryable } from '../db/db.ts'
+import type { Db } from '../db/db.ts'
+import type { Peppers } from '../keys/deployment-keys.ts'
 import { unauthenticated } from './acting-key.ts'
 import { createAddressTest } from './address-list.ts'
 import { type ApiKeyKind, apiKeyDigest, parseApiKey } from './api-key.ts'
 import { findPresentedKey } from './api-key-store.ts'
 import { type Principal, scopesOf } from './principal.ts'
+import { createRedigest } from './redigest.ts'
 
 /**
  * Finds out who presents an API key, from which address.
@@ -20,12 +23,15 @@ export interface Authenticate {
   (presented: string | undefined, address: string): Promise<Principal>
   /** Forgets a key in this process at once; the others learn of it by the change feed. */
   forget(keyId: string): void
+  /** Resolves when no digest is on its way to another pepper. */
+  settled(): Promise<void>
 }
 
 interface KnownKey {
   principal: Principal
   kind: ApiKeyKind
   digest: Bytes
+  pepperId: string
   expiresAtMs: number
   isAllowedFrom: (address: string) => boolean
 }
@@ -34,17 +40,21 @@ const KEYS_MAX = 10_000
 const KEY_TTL_MS = 300_000
 
 export function createAuthenticate(deps: {
-  db: Queryable
+  db: Db
   feed: ChangeFeed
-  pepper: { id: string; mac: MacKey }
+  peppers: Peppers
+  audit: Audit
   clock: Pick<Clock, 'now'>
+  log: Log
 }): Authenticate {
-  const { db, feed, pepper, clock } = deps
+  const { db, feed, peppers, clock } = deps
+  const redigest = createRedigest(deps)
   const keys = createCache<KnownKey>({ feed, topic: 'api_key', max: KEYS_MAX, ttlMs: KEY_TTL_MS, load })
 
   async function load(keyId: string): Promise<KnownKey | undefined> {
     const stored = await findPresentedKey(db, keyId)
-    if (stored?.pepperId !== pepper.id) return undefined
+    if (!stored) return undefined
+    if (!peppers.find(stored.pepperId)) await peppers.refresh() // another process may have made one a moment ago
     const { tenantId, role, sandbox } = stored
     const ofRole = scopesOf(role)
     return {
@@ -57,6 +67,7 @@ export function createAuthenticate(deps: {
       },
       kind: sandbox ? 'test' : 'live',
       digest: stored.digest,
+      pepperId: stored.pepperId,
       expiresAtMs: stored.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
       isAllowedFrom: createAddressTest(stored.allowedAddresses),
     }
@@ -66,9 +77,14 @@ export function createAuthenticate(deps: {
   async function findCaller(presented: string | undefined, address: string): Promise<Principal | undefined> {
     const parts = presented === undefined ? undefined : parseApiKey(presented)
     const known = parts && (await keys.get(parts.keyId))
-    if (!known || !equalBytes(known.digest, apiKeyDigest(pepper.mac, known.principal.tenantId, parts))) return undefined
+    const pepper = known && peppers.find(known.pepperId)
+    if (!pepper) return undefined
+    const { principal, pepperId } = known
+    if (!equalBytes(known.digest, apiKeyDigest(pepper, principal.tenantId, parts))) return undefined
     const isUsable = known.kind === parts.kind && known.expiresAtMs > clock.now() && known.isAllowedFrom(address)
-    return isUsable ? known.principal : undefined
+    if (!isUsable) return undefined
+    if (pepperId !== peppers.active.id) redigest({ tenantId: principal.tenantId, pepperId }, parts)
+    return principal
   }
 
   async function authenticate(presented: string | undefined, address: string): Promise<Principal> {
@@ -76,5 +92,8 @@ export function createAuthenticate(deps: {
     if (!principal) throw unauthenticated()
     return principal
   }
-  return Object.assign(authenticate, { forget: (keyId: string) => keys.forget(keyId) })
+  return Object.assign(authenticate, {
+    forget: (keyId: string) => keys.forget(keyId),
+    settled: () => redigest.settled(),
+  })
 }

@@ -3,11 +3,11 @@ import type { AuditedChange } from '../audit/audited-change.ts'
 import { type Bytes, equalBytes } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
-import { isUniqueViolation } from '../db/db.ts'
 import { assertAcceptableKemKey, enrolmentProof } from '../envelope/enrolment.ts'
-import { ML_KEM_SUITE } from '../envelope/suites.ts'
+import { findSuite, SUITE_NAMES, type Suite } from '../envelope/suites.ts'
 import { holdActingKey } from './acting-key.ts'
 import { assertDisplayName } from './display-name.ts'
+import { halfHashes } from './key-halves.ts'
 import type { Principal } from './principal.ts'
 import {
   type KnownRecipient,
@@ -23,6 +23,7 @@ import {
   findActive,
   findRecipient,
   insertRecipient,
+  isHalfEnrolled,
   wasEverClientHeld,
 } from './recipient-store.ts'
 
@@ -37,7 +38,7 @@ export interface EnrolmentSteps {
    * Makes a pending recipient of the client's key and the MAC key (64 bytes) that it will share; replaces a pending one.
    * The first of an API key needs `recipients:enroll`, every later one `keys:manage`.
    *
-   * @throws {AppError} `request.invalid` for an unacceptable key and for one that is enrolled or ours,
+   * @throws {AppError} `request.invalid` for an unacceptable key and for one of which any half is enrolled or ours,
    * `auth.forbidden`, `auth.unauthenticated` when the API key was revoked meanwhile
    */
   enroll(caller: Caller, principal: Principal, input: Enrolment): Promise<{ recipient: KnownRecipient; macKey: Bytes }>
@@ -57,9 +58,11 @@ const PENDING_MS = 600_000
 const alreadyEnrolled = () =>
   new AppError('request.invalid', 'kem_public_key: this key is enrolled already; make a new one.')
 
-function assertEnrolment({ suite, name }: Enrolment): void {
-  if (suite !== ML_KEM_SUITE) throw new AppError('request.invalid', `suite: must be ${ML_KEM_SUITE}.`)
+function assertEnrolment({ suite, name }: Enrolment): Suite {
+  const known = findSuite(suite)
+  if (!known) throw new AppError('request.invalid', `suite: must be one of ${SUITE_NAMES.join(', ')}.`)
   assertDisplayName(name)
+  return known
 }
 
 /** The two steps by which a client's own key becomes the recipient of its API key. */
@@ -79,13 +82,12 @@ export function createEnrolment(
 
   return {
     async enroll(caller, principal, input) {
-      assertEnrolment(input)
-      const kem = assertAcceptableKemKey(provider, input.kemPublicKey)
+      const suiteOfKey = assertEnrolment(input)
+      const kem = assertAcceptableKemKey(provider, suiteOfKey, input.kemPublicKey)
       await requireRight(principal)
-      if (await tenantKeys.isOurs(kem.bytes)) throw alreadyEnrolled()
+      for (const half of suiteOfKey.halves(kem.bytes)) if (await tenantKeys.isOurs(half)) throw alreadyEnrolled()
       const { tenantId, keyId: apiKeyId } = principal
       const now = new Date(clock.now())
-      const kemHash = provider.sha384(kem.bytes)
       const { stored: macKey, secret } = await tenantKeys.newMacKey(tenantId)
       const pending: Recipient = {
         id: newId('rcp', now.getTime()),
@@ -102,18 +104,19 @@ export function createEnrolment(
         confirmedAt: null,
         expiresAt: new Date(now.getTime() + PENDING_MS),
       }
+      const hashes = halfHashes(provider, pending)
       try {
         await change(async (tx) => {
           await holdActingKey(tx, principal, now.getTime(), 'update')
-          for (const dropped of await dropPending(tx, { tenantId, apiKeyId, kemHash, now })) {
+          for (const dropped of await dropPending(tx, { tenantId, apiKeyId, halfHashes: hashes, now })) {
             await tenantKeys.destroy(tx, dropped.tenantId, [dropped.macKeyId])
           }
           await tenantKeys.insert(tx, macKey)
-          await insertRecipient(tx, pending, kemHash)
+          await insertRecipient(tx, pending, hashes)
           return { result: undefined, events: [recipientEvent('recipients.enroll', caller, pending)] }
         })
       } catch (err) {
-        throw isUniqueViolation(err, 'recipients_kem') ? alreadyEnrolled() : err
+        throw isHalfEnrolled(err) ? alreadyEnrolled() : err
       }
       const { id: recipientId, custody, suite, kemKeyId, macKeyId } = pending
       const mac = provider.macKey(secret)

@@ -1,5 +1,5 @@
-import { type Bytes, copyBytes } from '../core/bytes.ts'
-import type { Page, Queryable } from '../db/db.ts'
+import { copyBytes } from '../core/bytes.ts'
+import { isUniqueViolation, type Page, type Queryable } from '../db/db.ts'
 import type { Custody, Recipient } from './recipient.ts'
 
 interface RecipientRow {
@@ -55,8 +55,7 @@ export async function findActive(db: Queryable, tenantId: string, apiKeyId: stri
   return rows[0] && mapRow(rows[0])
 }
 
-/** Newest first, without the pending ones that have died. */
-/** `apiKeyId` narrows the list to one API key. */
+/** Newest first, without the pending ones that have died; `apiKeyId` narrows the list to one API key. */
 export async function listRecipients(
   db: Queryable,
   tenantId: string,
@@ -82,11 +81,14 @@ export async function wasEverClientHeld(db: Queryable, tenantId: string, apiKeyI
   return rows.length > 0
 }
 
-/** `kemHash` is SHA-384 of the public key; the table holds each one once, whoever enrols it. */
-export async function insertRecipient(tx: Queryable, recipient: Recipient, kemHash: Bytes): Promise<void> {
+/** `halfHashes` are SHA-384 of the parts of the public key; the table holds each one once, whoever enrols it. */
+export async function insertRecipient(
+  tx: Queryable,
+  recipient: Recipient,
+  halfHashes: readonly Uint8Array[],
+): Promise<void> {
   await tx.query(
-    `insert into recipients (${COLUMNS}, kem_hash)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+    `insert into recipients (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
     [
       recipient.id,
       recipient.tenantId,
@@ -101,24 +103,35 @@ export async function insertRecipient(tx: Queryable, recipient: Recipient, kemHa
       recipient.createdAt,
       recipient.confirmedAt,
       recipient.expiresAt,
-      kemHash,
     ],
+  )
+  // In one order for everybody: two that enrol the same parts at once wait for each other, and not both ways.
+  await tx.query(
+    `insert into recipient_key_halves (hash, recipient_id)
+     select hash, $1 from unnest($2::bytea[]) as hash order by hash`,
+    [recipient.id, halfHashes],
   )
 }
 
+/** Reports whether an error says that a part of the public key is enrolled already. */
+export function isHalfEnrolled(err: unknown): boolean {
+  return isUniqueViolation(err, 'recipient_key_halves_pkey')
+}
+
 /**
- * Removes what a new enrolment replaces: pending ones of the same API key, and dead ones, of any tenant, that hold the same
- * public key. Returns their MAC keys.
+ * Removes what a new enrolment replaces: pending ones of the same API key, and dead ones, of any tenant, that hold a part
+ * of the same public key. Returns their MAC keys.
  */
 export async function dropPending(
   tx: Queryable,
-  { tenantId, apiKeyId, kemHash, now }: { tenantId: string; apiKeyId: string; kemHash: Bytes; now: Date },
+  dropped: { tenantId: string; apiKeyId: string; halfHashes: readonly Uint8Array[]; now: Date },
 ): Promise<{ tenantId: string; macKeyId: string }[]> {
   const { rows } = await tx.query<{ tenant_id: string; mac_key_id: string }>(
     `delete from recipients where state = 'pending'
-       and ((tenant_id = $1 and api_key_id = $2) or (kem_hash = $3 and expires_at <= $4))
+       and ((tenant_id = $1 and api_key_id = $2)
+         or (expires_at <= $4 and id in (select recipient_id from recipient_key_halves where hash = any($3::bytea[]))))
      returning tenant_id, mac_key_id`,
-    [tenantId, apiKeyId, kemHash, now],
+    [dropped.tenantId, dropped.apiKeyId, dropped.halfHashes, dropped.now],
   )
   return rows.map((row) => ({ tenantId: row.tenant_id, macKeyId: row.mac_key_id }))
 }

@@ -1,10 +1,12 @@
 import type { Audit, AuditEvent } from '../audit/audit.ts'
 import type { Bytes } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
+import { AppError } from '../core/errors.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Db } from '../db/db.ts'
 import type { SealingRecipient } from '../envelope/seal.ts'
+import { findSuite, type Suite } from '../envelope/suites.ts'
 import type { TenantKeys } from '../keys/tenant-keys.ts'
 
 export type Custody = 'client' | 'server'
@@ -43,6 +45,17 @@ export interface RecipientsDeps {
 /** The name under which a recipient is cached and its changes are announced. */
 export function recipientTopicKey(tenantId: string, apiKeyId: string): string {
   return `${tenantId}/${apiKeyId}`
+}
+
+/**
+ * Finds the suite of a recipient that is stored.
+ *
+ * @throws {AppError} `vault.unavailable` when a newer release stored it
+ */
+export function suiteOf(name: string): Suite {
+  const suite = findSuite(name)
+  if (!suite) throw new AppError('vault.unavailable', 'A key is not available.', { cause: `unknown suite: ${name}` })
+  return suite
 }
 
 /** The audit row of a change to a recipient. */

@@ -13,6 +13,7 @@ import {
   type RecipientsDeps,
   recipientEvent,
   recipientTopicKey,
+  suiteOf,
 } from './recipient.ts'
 import { endRecipient, findActive, findRecipient, listRecipients } from './recipient-store.ts'
 import { createServerRecipients } from './server-recipients.ts'
@@ -27,6 +28,13 @@ export interface Recipients extends EnrolmentSteps {
    * @throws {AppError} `recipient.required` for an API key whose client-held recipient has ended
    */
   sealingFor(principal: Principal): Promise<KnownRecipient>
+  /**
+   * Returns whom the answer to a call is sealed to when it is done: the recipient that it began with, also if another one
+   * took its place meanwhile, since its client still holds it; but never one that was revoked. Without SQL unless it changed.
+   *
+   * @throws {AppError} `recipient.required` when it was revoked, and there is no other
+   */
+  sealingAtEnd(principal: Principal, began: KnownRecipient): Promise<KnownRecipient>
   /** Returns the active recipient of the calling API key if a client holds it; makes none. */
   clientHeldFor(principal: Principal): Promise<KnownRecipient | undefined>
   /**
@@ -35,6 +43,12 @@ export interface Recipients extends EnrolmentSteps {
    * @throws {AppError} `envelope.not_ours` for one of the tenant that a client holds, `envelope.rejected` for every other
    */
   readerFor(principal: Principal, audience: string): Promise<ReaderRecipient>
+  /**
+   * Returns one of the calling API key, or, with `keys:manage`, any of the tenant.
+   *
+   * @throws {AppError} `object.not_found`, also for a pending one that has died
+   */
+  get(principal: Principal, id: string): Promise<Recipient>
   /** Newest first; those of one API key, or of the whole tenant. */
   list(tenantId: string, page?: Page & { apiKeyId?: string | undefined }): Promise<Recipient[]>
   /**
@@ -61,15 +75,25 @@ export function createRecipients(deps: RecipientsDeps): Recipients {
   })
   const enrolment = createEnrolment({ ...deps, change, forget: known.forget })
 
+  async function open(active: Recipient): Promise<KnownRecipient> {
+    const { tenantId, id: recipientId, custody, suite, kemKeyId, macKeyId } = active
+    const kem = suiteOf(suite).publicKey(provider, active.kemPublicKey)
+    if (!kem) throw new AppError('vault.unavailable', 'A key is not available.', { cause: `${kemKeyId}: not a key` })
+    const mac = await tenantKeys.macKey(tenantId, macKeyId)
+    return { tenantId, recipientId, custody, suite, kemKeyId, kem, macKeyId, mac }
+  }
+
   async function load(topicKey: string): Promise<KnownRecipient> {
     const [tenantId = '', apiKeyId = ''] = topicKey.split('/')
     const active = (await findActive(db, tenantId, apiKeyId)) ?? (await servers.make(tenantId, apiKeyId))
-    const kem = provider.kemPublicKey(active.kemPublicKey)
-    if (!kem)
-      throw new AppError('vault.unavailable', 'A key is not available.', { cause: `${active.kemKeyId}: not a key` })
-    const { id: recipientId, custody, suite, kemKeyId, macKeyId } = active
-    const mac = await tenantKeys.macKey(tenantId, macKeyId)
-    return { tenantId, recipientId, custody, suite, kemKeyId, kem, macKeyId, mac }
+    try {
+      return await open(active)
+    } catch (err) {
+      // Replaced between the two reads, its keys are destroyed, and the next one's are there.
+      const next = await findActive(db, tenantId, apiKeyId)
+      if (!next || next.id === active.id) throw err
+      return open(next)
+    }
   }
 
   async function sealingFor({ tenantId, keyId }: Principal): Promise<KnownRecipient> {
@@ -78,8 +102,22 @@ export function createRecipients(deps: RecipientsDeps): Recipients {
     return recipient
   }
 
+  /** Another API key's and another tenant's are not there, exactly as one that does not exist. */
+  async function findVisible({ tenantId, keyId, scopes }: Principal, id: string): Promise<Recipient> {
+    const recipient = await findRecipient(db, tenantId, id)
+    if (recipient && (recipient.apiKeyId === keyId || scopes.has('keys:manage'))) return recipient
+    throw new AppError('object.not_found', 'No such object.')
+  }
+
   return {
     sealingFor,
+    async sealingAtEnd(principal, began) {
+      const now = await known.get(recipientTopicKey(principal.tenantId, principal.keyId)).catch(() => undefined)
+      if (now?.recipientId === began.recipientId) return now
+      if (began.custody === 'server') return sealingFor(principal) // with its end, nobody can open what is sealed to it
+      const row = await findRecipient(db, began.tenantId, began.recipientId)
+      return row && row.state !== 'revoked' ? began : sealingFor(principal)
+    },
     async clientHeldFor(principal) {
       const active = await findActive(db, principal.tenantId, principal.keyId)
       return active?.custody === 'client' ? sealingFor(principal) : undefined
@@ -95,15 +133,18 @@ export function createRecipients(deps: RecipientsDeps): Recipients {
     },
     ...enrolment,
     list: (tenantId, page = firstPage) => listRecipients(db, tenantId, new Date(clock.now()), page),
+    async get(principal, id) {
+      const recipient = await findVisible(principal, id)
+      const isDead = recipient.state === 'pending' && (recipient.expiresAt?.getTime() ?? 0) <= clock.now()
+      if (isDead) throw new AppError('object.not_found', 'No such object.')
+      return recipient
+    },
     async revoke(caller, principal, id) {
       const { tenantId } = principal
-      const notFound = new AppError('object.not_found', 'No such object.')
-      const recipient = await findRecipient(db, tenantId, id)
-      const isVisible = recipient?.apiKeyId === principal.keyId || principal.scopes.has('keys:manage')
-      if (!recipient || !isVisible) throw notFound
+      const recipient = await findVisible(principal, id)
       const topicKey = recipientTopicKey(tenantId, recipient.apiKeyId)
       const revoked = await change<Recipient>(async (tx) => {
-        if (!(await endRecipient(tx, recipient, 'revoked'))) throw notFound
+        if (!(await endRecipient(tx, recipient, 'revoked'))) throw new AppError('object.not_found', 'No such object.')
         await tenantKeys.destroy(tx, tenantId, [recipient.kemKeyId, recipient.macKeyId])
         await feed.announce(tx, 'recipient', topicKey)
         const events = [recipientEvent('recipients.revoke', caller, recipient)]

@@ -4,6 +4,7 @@ import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import { ML_KEM_SUITE } from '../envelope/suites.ts'
 import { lockApiKey } from './api-key-store.ts'
+import { halfHashes } from './key-halves.ts'
 import { type Recipient, type RecipientsDeps, recipientEvent } from './recipient.ts'
 import { findActive, insertRecipient, wasEverClientHeld } from './recipient-store.ts'
 
@@ -47,7 +48,7 @@ export function createServerRecipients(deps: RecipientsDeps & { change: AuditedC
         if (winner) return { result: winner, events: [] }
         await refuseAfterClient(tx, tenantId, apiKeyId)
         await tenantKeys.insert(tx, seed, mac)
-        await insertRecipient(tx, made, provider.sha384(made.kemPublicKey))
+        await insertRecipient(tx, made, halfHashes(provider, made))
         const caller = { tenantId, actor: { id: apiKeyId } }
         return { result: made, events: [recipientEvent('recipients.enroll', caller, made)] }
       })

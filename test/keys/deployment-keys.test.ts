@@ -35,7 +35,7 @@ describe('keys of the deployment', () => {
     const { rows } = await db.query<{ purpose: string }>(
       `select purpose from keys where tenant_id = '-' order by purpose`,
     )
-    const purposes = ['api-key-pepper', 'audit-head-key', 'canary', 'cursor-key', 'issuer-key', 'root-key']
+    const purposes = ['api-key-pepper', 'audit-head-key', 'audit-key', 'canary', 'cursor-key', 'issuer-key', 'root-key']
     assert.deepEqual(
       rows.map((row) => row.purpose),
       purposes,
@@ -69,7 +69,7 @@ describe('keys of the deployment', () => {
   test('every wrap names the deployment, its purpose and its key id', async () => {
     const watched = watchedWrapper(wrapper)
     await open(watched)
-    assert.equal(watched.calls.length, 6)
+    assert.equal(watched.calls.length, 7)
     for (const { context } of watched.calls) {
       assert.equal(context.tenant_id, '-')
       const { rows } = await db.query(`select 1 from keys where id = $1 and purpose = $2`, [
@@ -82,15 +82,22 @@ describe('keys of the deployment', () => {
 
   test('no private half is in the table in the clear', async () => {
     const { rows } = await db.query<{ wrapped: Buffer; purpose: string }>(`select wrapped, purpose from keys`)
-    assert.equal(rows.length, 6)
+    assert.equal(rows.length, 7)
     for (const { wrapped, purpose } of rows) assert.ok(wrapped.length >= 32 + 92, `${purpose} is wrapped`)
   })
 
-  test('the key document opens under the fingerprint, and holds the issuer', async () => {
+  test('the key document opens under the fingerprint, and holds the issuer and the audit key', async () => {
     const keys = await open()
     const nowS = Math.floor(clock.now() / 1000)
     const issuers = openKeyDocument(provider, await keys.document(), keys.rootFingerprint, nowS)
-    assert.deepEqual([...issuers.keys()], [keys.issuer.keyId])
+    const uses = new Map([...issuers.values()].map(({ keyId, use }) => [keyId, use]))
+    assert.deepEqual(
+      uses,
+      new Map([
+        [keys.auditKey.keyId, 'audit'],
+        [keys.issuer.keyId, 'envelope-v2'],
+      ]),
+    )
     assert.deepEqual([...keys.issuers().keys()], [keys.issuer.keyId])
     assert.equal(issuers.get(keys.issuer.keyId)?.state, 'active')
     assert.throws(() => openKeyDocument(provider, {}, keys.rootFingerprint, nowS), { code: 'envelope.issuer_unknown' })
@@ -161,12 +168,13 @@ describe('keys of the deployment', () => {
     })
   }
 
-  for (const purpose of ['canary', 'root-key', 'issuer-key', 'api-key-pepper', 'cursor-key', 'audit-head-key']) {
+  const purposes = ['canary', 'root-key', 'issuer-key', 'audit-key', 'api-key-pepper', 'cursor-key', 'audit-head-key']
+  for (const purpose of purposes) {
     test(`a database with keys but without ${purpose} stops the start; nothing is made in its place`, async () => {
       await db.query(`update keys set state = 'retired' where purpose = $1`, [purpose])
       await assert.rejects(open(), { code: 'vault.unavailable', message: new RegExp(purpose) })
       const { rows } = await db.query(`select 1 from keys`)
-      assert.equal(rows.length, 6)
+      assert.equal(rows.length, purposes.length)
       await db.query(`update keys set state = 'active' where purpose = $1`, [purpose])
       await open()
     })
@@ -181,6 +189,29 @@ describe('keys of the deployment', () => {
       { code: '23505' },
     )
   })
+
+  for (const purpose of ['canary', 'root-key', 'issuer-key', 'audit-key', 'api-key-pepper']) {
+    test(`two active keys for ${purpose}, should the index ever be gone, stop the start; the message names both`, async () => {
+      const { rows } = await db.query<{ id: string }>(`select id from keys where purpose = $1`, [purpose])
+      await db.query('drop index keys_one_active')
+      await db.query(
+        `insert into keys select 'other_id', tenant_id, purpose, state, public, wrapped, kms_key_id, created_at, not_before
+         from keys where purpose = $1`,
+        [purpose],
+      )
+      await assert.rejects(open(), (err: Error & { code?: string }) => {
+        assert.equal(err.code, 'vault.unavailable')
+        assert.ok(err.message.includes('other_id') && err.message.includes(rows[0]?.id ?? '?'), err.message)
+        return true
+      })
+      await db.query(`delete from keys where id = 'other_id'`)
+      await db.query(
+        `create unique index keys_one_active on keys (tenant_id, purpose)
+         where state = 'active' and purpose not in ('recipient-seed', 'mac-key')`,
+      )
+      await open()
+    })
+  }
 
   test('halves that do not belong together stop the start', async () => {
     const { rows } = await db.query<{ public: Buffer }>(`select public from keys where purpose = 'issuer-key'`)

@@ -134,8 +134,9 @@ describe('authenticate', () => {
 
   test('a key under another pepper is refused', async () => {
     const { key } = await issue()
-    const pepper = { id: 'pep_other', mac: deployment.pepper.mac }
-    await assert.rejects(createAuthenticate({ ...deployment, pepper })(key, address), refusal)
+    const { active } = deployment.peppers
+    const peppers = { active: { ...active, id: 'pep_other' }, find: () => undefined, refresh: async () => undefined }
+    await assert.rejects(createAuthenticate({ ...deployment, peppers })(key, address), refusal)
     await createAuthenticate(deployment)(key, address)
   })
 })

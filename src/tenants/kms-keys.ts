@@ -1,0 +1,24 @@
+import type { Queryable } from '../db/db.ts'
+
+/** Tenants whose shares are wrapped under a KMS key of their own, with its id. */
+export async function tenantsWithOwnKmsKey(db: Queryable): Promise<{ tenantId: string; kmsKeyId: string }[]> {
+  const { rows } = await db.query<{ id: string; kms_key_id: string }>(
+    `select id, kms_key_id from tenants where kms_key_id is not null order by id`,
+  )
+  return rows.map((row) => ({ tenantId: row.id, kmsKeyId: row.kms_key_id }))
+}
+
+/** Sets the KMS key under which a tenant's shares are wrapped from now on; `false` when there is no such tenant. */
+export async function setTenantKmsKey(tx: Queryable, tenantId: string, kmsKeyId: string): Promise<boolean> {
+  const { rowCount } = await tx.query(`update tenants set kms_key_id = $2 where id = $1`, [tenantId, kmsKeyId])
+  return rowCount === 1
+}
+
+/** The first tenant after `id`, in the order of ids, whose shares are under the deployment's KMS key. */
+export async function nextTenantWithoutKmsKey(db: Queryable, id: string): Promise<string | undefined> {
+  const { rows } = await db.query<{ id: string }>(
+    `select id from tenants where id > $1 and kms_key_id is null order by id limit 1`,
+    [id],
+  )
+  return rows[0]?.id
+}
