@@ -7,6 +7,8 @@ export interface VaultEntry {
   credentialType: string
   metadata: Readonly<Record<string, unknown>>
   version: number
+  /** 1: in split custody, nothing opens it without the share of its holder. */
+  custody: 0 | 1
   /** `false` once it has expired. */
   active: boolean
   createdAt: Date
@@ -28,6 +30,7 @@ export interface EntryRow {
   credential_type: string
   metadata: Record<string, unknown>
   version: number
+  current_custody: 0 | 1 | null
   created_at: Date
   updated_at: Date
   ttl_days: number | null
@@ -37,7 +40,8 @@ export interface EntryRow {
 
 /** Of the table under the alias `e`. */
 export const ENTRY_COLUMNS = `e.tenant_id, e.id, e.name, e.credential_type, e.metadata, e.version, e.created_at, e.updated_at, e.ttl_days,
-  e.expires_at, e.last_accessed_at`
+  e.expires_at, e.last_accessed_at, (select c.custody from vault_versions c
+    where c.tenant_id = e.tenant_id and c.entry_id = e.id and c.version = e.version) as current_custody`
 
 export function isExpired({ expiresAt }: { expiresAt: Date | null }, now: Date): boolean {
   return expiresAt !== null && expiresAt <= now
@@ -52,6 +56,7 @@ export function mapEntry(row: EntryRow, now: Date): StoredEntry {
     credentialType: row.credential_type,
     metadata: row.metadata,
     version: row.version,
+    custody: row.current_custody ?? 0, // without a record there is nothing to open
     active: !isExpired({ expiresAt }, now),
     createdAt: row.created_at,
     updatedAt: row.updated_at,

@@ -22,9 +22,11 @@ const DAY_MS = 86_400_000
 export const entryNotFound = () => new AppError('object.not_found', 'No such object.')
 
 /** What the record of an entry's current version is bound to. */
-export function contextOf(entry: Pick<StoredEntry, 'tenantId' | 'id' | 'version' | 'credentialType'>): RecordContext {
-  const { tenantId, id: entryId, version, credentialType } = entry
-  return { tenantId, entryId, version, credentialType, schema: VALUES_SCHEMA, custody: 0 }
+export function contextOf(
+  entry: Pick<StoredEntry, 'tenantId' | 'id' | 'version' | 'credentialType' | 'custody'>,
+): RecordContext {
+  const { tenantId, id: entryId, version, credentialType, custody } = entry
+  return { tenantId, entryId, version, credentialType, schema: VALUES_SCHEMA, custody }
 }
 
 /** When an entry of that life expires that was written at `nowMs`. */
@@ -33,8 +35,8 @@ export function expiryOf(ttlDays: number | null, nowMs: number): Date | null {
 }
 
 /** The audit row of something that was done with the current version of an entry. */
-export function entryEvent(caller: Caller, { id, credentialType, version }: StoredEntry) {
-  const detail = { credential_type: credentialType, version }
+export function entryEvent(caller: Caller, { id, credentialType, version, custody }: StoredEntry) {
+  const detail = { credential_type: credentialType, version, ...(custody === 1 && { split_custody: true }) }
   return { ...caller, outcome: 'success' as const, object: { kind: 'vault_entry', id }, detail }
 }
 
@@ -52,6 +54,7 @@ export function parseNewEntry(
   input: NewEntry,
   tenantId: string,
   nowMs: number,
+  custody: 0 | 1,
 ): { entry: StoredEntry; metadata: string } {
   const { name = null, credentialType, ttlDays = null } = input
   const invalid = (message: string) => new AppError('request.invalid', message)
@@ -64,5 +67,5 @@ export function parseNewEntry(
   const [createdAt, id] = [new Date(nowMs), newUuid(nowMs)]
   const times = { createdAt, updatedAt: createdAt, expiresAt: expiryOf(ttlDays, nowMs), lastAccessedAt: null }
   const shown = { name, credentialType, metadata: JSON.parse(metadata) as StoredEntry['metadata'], active: true }
-  return { entry: { tenantId, id, version: 1, ttlDays, ...shown, ...times }, metadata }
+  return { entry: { tenantId, id, version: 1, custody, ttlDays, ...shown, ...times }, metadata }
 }

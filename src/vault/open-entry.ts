@@ -3,10 +3,12 @@ import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import { isUuid } from '../core/ids.ts'
 import type { Queryable } from '../db/db.ts'
+import { type CustodyShare, createShareAttempts, shareRequired, shareUnexpected } from './custody.ts'
 import { contextOf, entryNotFound } from './entry.ts'
 import { isExpired, type StoredEntry } from './entry-store.ts'
 import type { RecordKeeper } from './record-keeper.ts'
 import { findCurrentRecord, type RecordRow } from './record-store.ts'
+import { vaultTopicKey } from './share-cache.ts'
 import { decodeValues } from './values.ts'
 
 export interface FoundEntry {
@@ -17,26 +19,58 @@ export interface FoundEntry {
 export interface EntryOpener {
   /** @throws {AppError} `object.not_found` */
   find(tenantId: string, id: string): Promise<FoundEntry>
-  /** The caller wipes the plaintext. @throws {AppError} `credential.expired`, `vault.unavailable`, `kms.unavailable` */
-  plaintext(found: FoundEntry): Promise<Bytes>
-  values(found: FoundEntry): Promise<Record<string, unknown>>
+  /**
+   * Opens an entry with a share that may be wrong; the caller wipes the plaintext.
+   *
+   * @throws {AppError} `custody.required`, `request.invalid` for a share that the entry has no use for, `rate.limited` after
+   * too many wrong ones, `custody.rejected` for a wrong one and for a changed record alike; `credential.expired` unless
+   * `evenExpired`; `vault.unavailable`, `kms.unavailable`
+   */
+  plaintext(found: FoundEntry, share?: CustodyShare, options?: { evenExpired?: boolean }): Promise<Bytes>
+  /** As `plaintext`, read. */
+  values(found: FoundEntry, share?: CustodyShare): Promise<Record<string, unknown>>
+  /** As `values`, with a share that has opened the entry before: not counted with the wrong ones. */
+  valuesByHeldShare(found: FoundEntry, share?: CustodyShare): Promise<Record<string, unknown>>
+}
+
+function read(bytes: Bytes): Record<string, unknown> {
+  const values = decodeValues(bytes)
+  wipe(bytes)
+  return values
 }
 
 /** Finds the current version of an entry and opens it, unless it has expired. */
 export function createEntryOpener(deps: {
   db: Queryable
   keeper: Pick<RecordKeeper, 'open'>
-  clock: Pick<Clock, 'now'>
+  clock: Clock
 }): EntryOpener {
   const { db, keeper, clock } = deps
   const now = () => new Date(clock.now())
 
-  async function plaintext({ entry, record }: FoundEntry): Promise<Bytes> {
-    if (isExpired(entry, now())) {
+  const attempts = createShareAttempts({ clock })
+
+  function assertOpenable({ entry, record }: FoundEntry, share: CustodyShare | undefined, evenExpired: boolean): void {
+    if (!evenExpired && isExpired(entry, now())) {
       throw new AppError('credential.expired', 'The credential has expired: rotate it to new values.')
     }
+    if (record.custody === 1 && !share) throw shareRequired()
+    if (record.custody === 0 && share) throw shareUnexpected()
+  }
+
+  function open({ entry, record }: FoundEntry, share: CustodyShare | undefined): Promise<Bytes> {
     const { schema, custody } = record
-    return keeper.open({ ...contextOf(entry), schema, custody }, record)
+    return keeper.open({ ...contextOf(entry), schema, custody }, record, share)
+  }
+
+  async function plaintext(
+    found: FoundEntry,
+    share?: CustodyShare,
+    { evenExpired = false }: { evenExpired?: boolean } = {},
+  ): Promise<Bytes> {
+    assertOpenable(found, share, evenExpired)
+    if (!share) return open(found, share)
+    return attempts.run(vaultTopicKey(found.entry.tenantId, found.entry.id), () => open(found, share))
   }
 
   return {
@@ -46,11 +80,10 @@ export function createEntryOpener(deps: {
       return found
     },
     plaintext,
-    async values(found) {
-      const bytes = await plaintext(found)
-      const values = decodeValues(bytes)
-      wipe(bytes)
-      return values
+    values: async (found, share) => read(await plaintext(found, share)),
+    async valuesByHeldShare(found, share) {
+      assertOpenable(found, share, false)
+      return read(await open(found, share))
     },
   }
 }

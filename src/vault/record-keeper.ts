@@ -7,6 +7,7 @@ import type { Queryable } from '../db/db.ts'
 import type { TenantKeys } from '../keys/tenant-keys.ts'
 import type { KeyWrapper } from '../kms/kms.ts'
 import { tenantKmsKey } from '../tenants/tenants.ts'
+import type { CustodyShare } from './custody.ts'
 import { openRecord, type RecordContext, SHARE_BYTES, type StoredRecord, sealRecord } from './record.ts'
 import type { RecordRow } from './record-store.ts'
 import { createShareCache, shareContext } from './share-cache.ts'
@@ -20,10 +21,11 @@ export interface RecordKeeperDeps {
   feed: ChangeFeed
 }
 
+/** A record in split custody needs `custodyShare`, any other refuses it; it is the caller's to wipe. */
 export interface RecordKeeper {
-  seal(context: RecordContext, plaintext: Bytes): Promise<StoredRecord>
+  seal(context: RecordContext, plaintext: Bytes, custodyShare?: CustodyShare): Promise<StoredRecord>
   /** The caller wipes the plaintext. @throws {AppError} `vault.unavailable`, `kms.unavailable` */
-  open(context: RecordContext, record: RecordRow): Promise<Bytes>
+  open(context: RecordContext, record: RecordRow, custodyShare?: CustodyShare): Promise<Bytes>
 }
 
 /** Joins the pure record format to the keys it needs: the tenant's vault key and the share that the key wrapper guards. */
@@ -32,22 +34,23 @@ export function createRecordKeeper(deps: RecordKeeperDeps): RecordKeeper {
   const shares = createShareCache(deps)
 
   return {
-    async seal(context, plaintext) {
+    async seal(context, plaintext, custodyShare) {
       const { keyId: vaultKeyId, kem } = await tenantKeys.vaultKey(context.tenantId)
       const kmsKeyId = (await tenantKmsKey(db, context.tenantId)) ?? wrapper.defaultKeyId
       const share = provider.randomBytes(SHARE_BYTES)
       const { keyId: shareKmsKeyId, wrapped: wrappedShare } = await wrapper.wrap(kmsKeyId, share, shareContext(context))
-      const sealed = sealRecord(provider, kem, share, context, plaintext)
+      const shares = { share, custodyShare: custodyShare?.reveal() }
+      const sealed = sealRecord(provider, kem, shares, context, plaintext)
       wipe(share)
       return { ...sealed, vaultKeyId, shareKmsKeyId, wrappedShare }
     },
 
-    async open(context, { wrappedShare, ...record }) {
+    async open(context, { wrappedShare, ...record }, custodyShare) {
       if (!wrappedShare) throw new AppError('vault.unavailable', 'The vault entry could not be opened.')
       const kem = await tenantKeys.kemPrivateKey(context.tenantId, record.vaultKeyId)
       const share = await shares.unwrap(context, { ...record, wrappedShare })
       try {
-        return openRecord(provider, kem, share, context, record)
+        return openRecord(provider, kem, { share, custodyShare: custodyShare?.reveal() }, context, record)
       } finally {
         wipe(share)
       }

@@ -14,7 +14,8 @@ export interface VaultVersion {
   createdAt: Date
 }
 
-interface VersionRow {
+/** The columns of a record in `vault_versions`. */
+export interface VersionRow {
   schema: number
   custody: 0 | 1
   vault_key_id: string
@@ -25,7 +26,7 @@ interface VersionRow {
   sealed: Uint8Array
 }
 
-function mapRecord(row: VersionRow): RecordRow {
+export function mapRecord(row: VersionRow): RecordRow {
   return {
     schema: row.schema,
     custody: row.custody,
@@ -82,7 +83,6 @@ export async function pageOfRecords(
   }))
 }
 
-/** Newest first. */
 /** Newest first, the last 200. */
 export async function listVersions(db: Queryable, tenantId: string, id: string): Promise<VaultVersion[]> {
   const { rows } = await db.query<{ version: number; credential_type: string; current: boolean; created_at: Date }>(

@@ -6,8 +6,10 @@ import { sizes } from '../crypto/sizes.ts'
 const LABEL = 'sealwire/vault/v1'
 const DIGEST_LABEL = 'sealwire/vault/v1/record'
 
-/** Bytes of the random share that the key wrapper guards. */
+/** Bytes of the random share that the key wrapper guards, and of the one that a customer holds. */
 export const SHARE_BYTES = 32
+
+const NO_BYTES = new Uint8Array(0)
 
 /** How the plaintext is written: 1 is the JSON text of the values. */
 export const VALUES_SCHEMA = 1
@@ -20,7 +22,7 @@ export interface RecordContext {
   readonly version: number
   readonly credentialType: string
   readonly schema: number
-  /** 1: a further share is with the customer. */
+  /** 1: a further share is with the customer, and nothing opens without it. */
   readonly custody: 0 | 1
 }
 
@@ -53,12 +55,24 @@ export function encodeContext(context: RecordContext): Bytes {
   )
 }
 
-/** Derives from the KEM secret and the share together, so that neither opens alone. */
-function deriveKeys(
-  provider: CryptoProvider,
-  parts: { sharedSecret: Bytes; share: Uint8Array; kemCiphertext: Uint8Array; ek: Uint8Array; context: Bytes },
-): { aesKey: Bytes; commitment: Bytes; wipe: () => void } {
-  const ikm = concatBytes(parts.sharedSecret, parts.share)
+/** What is mixed beside the KEM secret, 32 bytes each. */
+export interface Shares {
+  /** Guarded by the key wrapper. */
+  readonly share: Uint8Array
+  /** Held by the customer; there exactly where the context says `custody: 1`. */
+  readonly custodyShare?: Uint8Array | undefined
+}
+
+interface KeyParts extends Shares {
+  sharedSecret: Bytes
+  kemCiphertext: Uint8Array
+  ek: Uint8Array
+  context: Bytes
+}
+
+/** Derives from the KEM secret and the shares together, so that none opens alone. */
+function deriveKeys(provider: CryptoProvider, parts: KeyParts): { aesKey: Bytes; commitment: Bytes; wipe: () => void } {
+  const ikm = concatBytes(parts.sharedSecret, parts.share, parts.custodyShare ?? NO_BYTES)
   const salt = provider.sha512(concatBytes(parts.kemCiphertext, parts.ek))
   const okm = provider.hkdfSha512(ikm, salt, labelled(LABEL, lengthPrefixed(parts.context)), 64)
   return {
@@ -68,17 +82,27 @@ function deriveKeys(
   }
 }
 
-/** Seals a plaintext under a fresh encapsulation to the tenant's vault key and a share of 32 random bytes. */
+/** The custody byte and the shares say the same: a record in split custody never derives without its third part. */
+function isComplete({ custody }: RecordContext, { share, custodyShare }: Shares): boolean {
+  return share.length === SHARE_BYTES && custodyShare?.length === (custody === 1 ? SHARE_BYTES : undefined)
+}
+
+/**
+ * Seals a plaintext under a fresh encapsulation to the tenant's vault key and shares of 32 random bytes.
+ *
+ * @throws {TypeError} unless a custody share is there exactly where the context says so: a mistake of the program
+ */
 export function sealRecord(
   provider: CryptoProvider,
   kem: KemPublicKey,
-  share: Uint8Array,
+  shares: Shares,
   context: RecordContext,
   plaintext: Uint8Array,
 ): SealedRecord {
+  if (!isComplete(context, shares)) throw new TypeError('vault record: the shares do not fit its custody')
   const { ciphertext: kemCiphertext, sharedSecret } = kem.encapsulate()
   const aad = encodeContext(context)
-  const keys = deriveKeys(provider, { sharedSecret, share, kemCiphertext, ek: kem.bytes, context: aad })
+  const keys = deriveKeys(provider, { ...shares, sharedSecret, kemCiphertext, ek: kem.bytes, context: aad })
   const nonce = provider.randomBytes(sizes.gcmNonce)
   const sealed = concatBytes(nonce, provider.aesGcmSeal(keys.aesKey, nonce, plaintext, aad))
   keys.wipe()
@@ -86,22 +110,23 @@ export function sealRecord(
 }
 
 /**
- * Opens a record with the vault key's private half and the unwrapped share.
+ * Opens a record with the vault key's private half and its shares.
  *
- * @throws {AppError} `vault.unavailable`, the same for every reason: other bytes, another row, version, tenant or type
+ * @throws {AppError} `vault.unavailable`, the same for every reason: other bytes, another row, version, tenant or type,
+ * another custody share, or none
  */
 export function openRecord(
   provider: CryptoProvider,
   kem: KemPrivateKey,
-  share: Uint8Array,
+  shares: Shares,
   context: RecordContext,
   { kemCiphertext, commitment, sealed }: SealedRecord,
 ): Bytes {
-  const isSized = kemCiphertext.length === sizes.kemCiphertext && share.length === SHARE_BYTES
+  const isSized = kemCiphertext.length === sizes.kemCiphertext && isComplete(context, shares)
   if (!isSized || sealed.length < sizes.gcmNonce + sizes.gcmTag) throw notOpened()
   const aad = encodeContext(context)
   const sharedSecret = kem.decapsulate(kemCiphertext)
-  const keys = deriveKeys(provider, { sharedSecret, share, kemCiphertext, ek: kem.publicKey, context: aad })
+  const keys = deriveKeys(provider, { ...shares, sharedSecret, kemCiphertext, ek: kem.publicKey, context: aad })
   const isCommitted = equalBytes(keys.commitment, commitment)
   const [nonce, body] = [sealed.subarray(0, sizes.gcmNonce), sealed.subarray(sizes.gcmNonce)]
   const plaintext = provider.aesGcmOpen(keys.aesKey, nonce, body, aad)

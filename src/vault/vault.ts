@@ -1,17 +1,21 @@
 import type { Caller } from '../audit/audit.ts'
 import { createAuditedChange } from '../audit/audited-change.ts'
+import { wipe } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { isUuid } from '../core/ids.ts'
 import { createCache } from '../db/cache.ts'
 import { firstPage, type Page, type Queryable } from '../db/db.ts'
-import { entryEvent, entryNotFound, publicView } from './entry.ts'
+import type { CustodyShare } from './custody.ts'
+import { contextOf, entryEvent, entryNotFound, publicView } from './entry.ts'
 import { findEntry, holdEntry, listEntries, markAccessed, type VaultEntry } from './entry-store.ts'
-import { createEntryOpener } from './open-entry.ts'
+import { createEntryOpener, type FoundEntry } from './open-entry.ts'
+import { reEncryptHeldRecord } from './re-encrypt.ts'
 import { createRecordKeeper } from './record-keeper.ts'
 import { listVersions, type VaultVersion } from './record-store.ts'
 import { vaultTopicKey } from './share-cache.ts'
 import { createVaultWrites, type VaultDeps, type VaultWrites } from './vault-writes.ts'
 
+export type { CustodyShare } from './custody.ts'
 export type { NewEntry } from './entry.ts'
 export type { VaultEntry } from './entry-store.ts'
 export type { VaultVersion } from './record-store.ts'
@@ -25,6 +29,7 @@ export interface OpenedEntry {
 export interface CurrentVersion {
   version: number
   credentialType: string
+  custody: 0 | 1
   expiresAt: Date | null
 }
 
@@ -33,8 +38,12 @@ export interface CurrentVersion {
  * does not open is `vault.unavailable` for every reason alike.
  */
 export interface Vault extends VaultWrites {
-  /** Returns the values, after the audit row that says so. @throws {AppError} `credential.expired` */
-  unseal(caller: Caller, id: string): Promise<OpenedEntry & { credentialType: string }>
+  /**
+   * Returns the values, after the audit row that says so. `share` is for an entry in split custody.
+   *
+   * @throws {AppError} `credential.expired`, `custody.required`, `custody.rejected`, `request.invalid`, `rate.limited`
+   */
+  unseal(caller: Caller, id: string, share?: CustodyShare): Promise<OpenedEntry & { credentialType: string }>
   /** Newest first. */
   list(tenantId: string, page?: Page): Promise<VaultEntry[]>
   get(tenantId: string, id: string): Promise<VaultEntry>
@@ -43,15 +52,27 @@ export interface Vault extends VaultWrites {
   current(tenantId: string, id: string): Promise<CurrentVersion | undefined>
   /** As `current`, from the database; until the transaction ends the entry stays as it is. For whoever comes to use it. */
   hold(tx: Queryable, tenantId: string, id: string): Promise<CurrentVersion | undefined>
-  /** Returns the values for a connection to a broker; leaves no row of its own. @throws {AppError} `credential.expired` */
-  open(tenantId: string, id: string): Promise<OpenedEntry>
+  /**
+   * Returns the values for a connection to a broker; leaves no row of its own. `share` is one that `verifyShare` has seen.
+   *
+   * @throws {AppError} `credential.expired`, `custody.required`
+   */
+  open(tenantId: string, id: string, share?: CustodyShare): Promise<OpenedEntry>
+  /**
+   * Opens an entry in split custody and forgets the values: proves that the share is its own. Leaves no row of its own.
+   *
+   * @returns the version that it opened
+   * @throws {AppError} `credential.expired`, `rate.limited`, `custody.rejected`, `request.invalid` for an entry that is not
+   * in split custody
+   */
+  verifyShare(tenantId: string, id: string, share: CustodyShare): Promise<number>
 }
 
 const ENTRIES_MAX = 10_000
 const ENTRY_TTL_MS = 300_000
 
-function currentOf({ version, credentialType, expiresAt }: VaultEntry): CurrentVersion {
-  return { version, credentialType, expiresAt }
+function currentOf({ version, credentialType, custody, expiresAt }: VaultEntry): CurrentVersion {
+  return { version, credentialType, custody, expiresAt }
 }
 
 export function createVault(deps: VaultDeps): Vault {
@@ -68,21 +89,34 @@ export function createVault(deps: VaultDeps): Vault {
     return entry && currentOf(entry)
   }
 
+  /** What only a holder can open moves to a new vault key while the share is here. */
+  async function moveHeld({ entry, record }: FoundEntry, share: CustodyShare | undefined): Promise<void> {
+    const { schema, custody, wrappedShare } = record
+    if (!share || !wrappedShare) return
+    const version = { context: { ...contextOf(entry), schema, custody }, record: { ...record, wrappedShare } }
+    try {
+      await reEncryptHeldRecord({ ...deps, change }, version, share.reveal())
+    } catch (err) {
+      if (!(err instanceof AppError)) throw err // else it moves the next time; the counts by key show that it did not
+    }
+  }
+
   return {
     ...createVaultWrites({ ...deps, change, keeper, opener, forget: known.forget }),
 
-    async unseal(caller, id) {
+    async unseal(caller, id, share) {
       const found = await opener.find(caller.tenantId, id)
       const { version, credentialType } = found.entry
       const event = { ...entryEvent(caller, found.entry), action: 'vault.unseal' }
       let values: Record<string, unknown>
       try {
-        values = await opener.values(found)
+        values = await opener.values(found, share)
       } catch (err) {
         const code = err instanceof AppError ? err.code : 'internal'
         await audit.record({ ...event, outcome: 'failure', detail: { ...event.detail, code } })
         throw err
       }
+      await moveHeld(found, share)
       return change(async (tx) => {
         await markAccessed(tx, caller.tenantId, id, now())
         return { result: { version, credentialType, values }, events: [event] }
@@ -114,9 +148,16 @@ export function createVault(deps: VaultDeps): Vault {
       return entry && currentOf(entry)
     },
 
-    async open(tenantId, id) {
+    async open(tenantId, id, share) {
       const found = await opener.find(tenantId, id)
-      return { version: found.entry.version, values: await opener.values(found) }
+      return { version: found.entry.version, values: await opener.valuesByHeldShare(found, share) }
+    },
+
+    async verifyShare(tenantId, id, share) {
+      const found = await opener.find(tenantId, id)
+      wipe(await opener.plaintext(found, share))
+      await moveHeld(found, share)
+      return found.entry.version
     },
   }
 }

@@ -7,7 +7,9 @@ import { AppError } from '#src/core/errors.ts'
 import type { Db } from '#src/db/db.ts'
 import { createDb } from '#src/db/pool.ts'
 import { createCheckRecords } from '#src/vault/check-records.ts'
+import { createKeyJobs } from '#src/vault/key-jobs.ts'
 import { createVault, type Vault } from '#src/vault/vault.ts'
+import { createVaultKeys } from '#src/vault/vault-keys.ts'
 import { auditOn, eventually, headKey } from '#test/audit/parts.ts'
 import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
 
@@ -150,6 +152,23 @@ describe('vault records compared with the audit log', () => {
     }
     await vaultOn({ audit }).rotate(caller(), id, { password: 'new' })
     assert.deepEqual(await checking, [])
+  })
+
+  test('V2: a record that is moved to another key matches, before and after; one that was put back is found under any key', async () => {
+    const vault = vaultOn()
+    const [victim, twin] = [await seal(), await seal()]
+    for (const { id } of [victim, twin]) await vault.rotate(caller(), id, { password: 'new' })
+    await deployment.db.query('update vault_entries set version = 1 where id = $1', [victim.id])
+    const deps = { ...deployment, audit: log }
+    await createVaultKeys(deps).rotate(caller())
+    const { job } = await createVaultKeys(deps).list(owner.principal.tenantId)
+    const seen: Promise<string[]>[] = []
+    const jobs = createKeyJobs({ ...deps, pause: async () => {}, onRow: () => seen.push(check()) })
+    await jobs.runDue(job?.id)
+    assert.equal(seen.length, 4)
+    for (const found of await Promise.all(seen)) assert.deepEqual(found, [victim.id])
+    assert.deepEqual(await check(), [victim.id])
+    assert.deepEqual((await vault.open(owner.principal.tenantId, victim.id)).values, values)
   })
 
   test('more entries than fit on a page, and another tenant’s, do not disturb', async () => {

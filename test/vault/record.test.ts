@@ -34,7 +34,7 @@ for (const provider of providers) {
     const kem = provider.kemPrivateKey(bytes('kemSeed'))
 
     test('opens the frozen vector', () => {
-      assert.equal(decodeUtf8(openRecord(provider, kem, share, context, record)), vector['values'])
+      assert.equal(decodeUtf8(openRecord(provider, kem, { share }, context, record)), vector['values'])
     })
 
     test('has every intermediate value of the frozen vector', () => {
@@ -49,7 +49,7 @@ for (const provider of providers) {
       const fixed: CryptoProvider = { ...provider, randomBytes: () => bytes('nonce') }
       const encapsulation = { ciphertext: bytes('kemCiphertext'), sharedSecret: bytes('sharedSecret') }
       const key: KemPublicKey = { bytes: bytes('ek'), encapsulate: () => encapsulation }
-      const sealed = sealRecord(fixed, key, share, context, utf8(vector['values'] ?? ''))
+      const sealed = sealRecord(fixed, key, { share }, context, utf8(vector['values'] ?? ''))
       assert.deepEqual(
         Object.entries(sealed).map(([name, value]) => [name, toHex(value)]),
         [
@@ -63,10 +63,10 @@ for (const provider of providers) {
     test('what it seals, both providers open; no two records are alike', () => {
       const key = provider.kemPublicKey(bytes('ek'))
       assert.ok(key)
-      const [one, two] = [1, 2].map(() => sealRecord(provider, key, share, context, utf8('{"a":1}')))
+      const [one, two] = [1, 2].map(() => sealRecord(provider, key, { share }, context, utf8('{"a":1}')))
       assert.ok(one && two)
       for (const other of providers) {
-        const opened = openRecord(other, other.kemPrivateKey(bytes('kemSeed')), share, context, one)
+        const opened = openRecord(other, other.kemPrivateKey(bytes('kemSeed')), { share }, context, one)
         assert.equal(decodeUtf8(opened), '{"a":1}')
       }
       assert.notEqual(toHex(one.kemCiphertext), toHex(two.kemCiphertext))
@@ -85,7 +85,11 @@ for (const provider of providers) {
           const changed = copyBytes(original)
           changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
           const hostile = { ...parts, [name]: changed }
-          assert.throws(() => openRecord(provider, kem, hostile.share, context, hostile), refusal, `bit ${bit}`)
+          assert.throws(
+            () => openRecord(provider, kem, { share: hostile.share }, context, hostile),
+            refusal,
+            `bit ${bit}`,
+          )
           flipped++
         }
         assert.ok(flipped >= 256)
@@ -98,7 +102,11 @@ for (const provider of providers) {
         const variants = [...lengths.map((length) => original.slice(0, length)), new Uint8Array([...original, 0])]
         for (const changed of variants) {
           const hostile = { ...parts, [name]: changed }
-          assert.throws(() => openRecord(provider, kem, hostile.share, context, hostile), refusal, `${changed.length}`)
+          assert.throws(
+            () => openRecord(provider, kem, { share: hostile.share }, context, hostile),
+            refusal,
+            `${changed.length}`,
+          )
         }
         assert.ok(variants.length > 32)
       })
@@ -117,13 +125,13 @@ for (const provider of providers) {
     ]
     for (const change of contexts) {
       test(`another context is refused: ${JSON.stringify(change)}`, () => {
-        assert.throws(() => openRecord(provider, kem, share, { ...context, ...change }, record), refusal)
+        assert.throws(() => openRecord(provider, kem, { share }, { ...context, ...change }, record), refusal)
       })
     }
 
     test('another vault key is refused', () => {
       const other = provider.kemPrivateKey(new Uint8Array(64))
-      assert.throws(() => openRecord(provider, other, share, context, record), refusal)
+      assert.throws(() => openRecord(provider, other, { share }, context, record), refusal)
     })
 
     test('the digest covers context, key ids and every byte', () => {

@@ -11,7 +11,7 @@ describe('vault rows that were moved or changed', () => {
     const columns = ['kem_ciphertext', 'wrapped_share', 'commitment', 'sealed'] as const
 
     for (const column of columns) {
-      test(`${column} of another entry of the same tenant does not open`, async () => {
+      test(`V1, V3: ${column} of another entry of the same tenant does not open`, async () => {
         const [one, two] = [await seal(), await seal()]
         const own = await rowOf(one.id)
         const other = await rowOf(two.id)
@@ -32,7 +32,7 @@ describe('vault rows that were moved or changed', () => {
       })
     }
 
-    test('the whole record of another entry, or of another tenant, does not open', async () => {
+    test('V1: the whole record of another entry, or of another tenant, does not open', async () => {
       const [one, two] = [await seal(), await seal({ values: { password: 'two' } })]
       const stranger = await at.deployment.tenant('stranger')
       const three = await at.deployment.vault.seal(stranger.caller, {
@@ -56,7 +56,7 @@ describe('vault rows that were moved or changed', () => {
       assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, two.id)).values, { password: 'two' })
     })
 
-    test('an older version restored into the current row does not open', async () => {
+    test('V2: an older version restored into the current row does not open', async () => {
       const { id } = await seal({ values: { password: 'old' } })
       const old = await rowOf(id)
       await at.deployment.vault.rotate(at.owner.caller, id, { password: 'new' })
@@ -72,10 +72,61 @@ describe('vault rows that were moved or changed', () => {
       assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, id)).values, { password: 'new' })
     })
 
+    test('V3: without one of its wraps a record does not open', async () => {
+      const { id } = await seal()
+      const row = await rowOf(id)
+      for (const [column, empty] of [
+        ['wrapped_share', null],
+        ['kem_ciphertext', Buffer.alloc(0)],
+      ] as const) {
+        const put = (value: Buffer | null | undefined) =>
+          at.deployment.db.query(`update vault_versions set ${column} = $1 where entry_id = $2`, [value, id])
+        await put(empty)
+        await assert.rejects(at.deployment.vault.unseal(at.owner.caller, id), unopened, column)
+        await put(row[column])
+        assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, id)).values, values)
+      }
+    })
+
+    test('V2: a row of before put in the place of the current one, version and all, does not open as what it is not', async () => {
+      const { id } = await seal({ values: { password: 'old' } })
+      await at.deployment.vault.rotate(at.owner.caller, id, { password: 'new' })
+      await at.deployment.db.query('delete from vault_versions where entry_id = $1 and version = 2', [id])
+      await at.deployment.db.query('update vault_versions set version = 2 where entry_id = $1', [id])
+      await assert.rejects(
+        at.deployment.vault.unseal(at.owner.caller, id),
+        (err: { code?: string }) => err.code === 'kms.unavailable' || err.code === 'vault.unavailable',
+      )
+    })
+
+    test('V15: once the keys of a tenant are destroyed, nothing of its rows opens, and the audit rows hold ids only', async () => {
+      const { id } = await seal()
+      const { deployment } = at
+      const split = await deployment.vault.seal(
+        at.owner.caller,
+        { credentialType: 'custom_kv', values },
+        { enable: true },
+      )
+      const stranger = await deployment.tenant('stranger')
+      const theirs = await deployment.vault.seal(stranger.caller, { credentialType: 'custom_kv', values })
+      const { rows } = await deployment.db.query<{ id: string }>('select id from keys where tenant_id = $1', [
+        tenantId(),
+      ])
+      assert.ok(rows.length > 0)
+      const ids = rows.map((row) => row.id)
+      await deployment.db.transaction((tx) => deployment.tenantKeys.destroy(tx, tenantId(), ids))
+      const dump = deployment.replica()
+      await assert.rejects(dump.vault.open(tenantId(), id), { code: 'vault.unavailable' })
+      await assert.rejects(dump.vault.open(tenantId(), split.id, split.custodyShare), { code: 'vault.unavailable' })
+      assert.deepEqual((await dump.vault.open(stranger.principal.tenantId, theirs.id)).values, values)
+      const text = JSON.stringify(deployment.audit.events)
+      assert.ok(text.includes(id))
+      for (const secret of ['correct horse', 'broker.example', '8883']) assert.ok(!text.includes(secret), secret)
+    })
+
     const contexts = [
       { column: 'credential_type', value: 'api_key', table: 'vault_entries', key: 'id' },
       { column: 'schema', value: 2, table: 'vault_versions', key: 'entry_id' },
-      { column: 'custody', value: 1, table: 'vault_versions', key: 'entry_id' },
     ]
     for (const { column, value, table, key } of contexts) {
       test(`another ${column} in the row does not open`, async () => {

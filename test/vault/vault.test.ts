@@ -112,7 +112,7 @@ describe('vault', () => {
     test('current follows at once here, and on a replica once it hears of it', async () => {
       const { id } = await seal()
       const replica = at.deployment.replica()
-      const current = (version: number) => ({ version, credentialType: 'custom_kv', expiresAt: null })
+      const current = (version: number) => ({ version, credentialType: 'custom_kv', custody: 0, expiresAt: null })
       for (const vault of [at.deployment.vault, replica.vault])
         assert.deepEqual(await vault.current(tenantId(), id), current(1))
       await at.deployment.vault.rotate(at.owner.caller, id)
