@@ -1,6 +1,5 @@
 import { type IClientOptions, MqttClient } from 'mqtt'
 import { generate, type IConnackPacket, type Packet } from 'mqtt-packet'
-import { wipe } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import type { Link } from '../outbound/dial.ts'
@@ -29,12 +28,17 @@ const INBOUND_IN_FLIGHT = 256
 const GOODBYE_MS = 1000
 const MESSAGE_ID_PROPERTY = 'sealwire-message-id'
 
+/** mqtt.js takes a `Buffer`; it shares the memory, so that a login is wiped everywhere at once. */
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
 function clientOptions({ clientId, login, protocolVersion, keepaliveS }: ConnectOptions): IClientOptions {
   const { username, password } = login
   return {
     clientId,
     ...(username !== undefined && { username }),
-    ...(password !== undefined && { password: Buffer.from(password.reveal()) }),
+    ...(password !== undefined && { password: view(password.reveal()) }),
     protocolVersion,
     clean: true,
     keepalive: keepaliveS,
@@ -100,7 +104,7 @@ function encode(packet: Packet, protocolVersion: 4 | 5): number {
 
 /**
  * Logs in on a fresh link and wraps mqtt.js so that every promise settles, nothing is queued while offline, nothing
- * reconnects by itself, and nothing is written that the broker did not grant.
+ * reconnects by itself, and nothing is written that the broker did not grant. The caller wipes the login afterwards.
  *
  * @throws {AppError} `broker.rejected` (CONNACK, client certificate), `broker.unreachable`
  */
@@ -121,8 +125,7 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
     lastInboundMs = clock.monotonic()
     if (!guard(chunk)) link.close()
   })
-  const settings = clientOptions(options)
-  const client = new MqttClient(() => stream, settings)
+  const client = new MqttClient(() => stream, clientOptions(options))
   const destroy = () => {
     client.end(true)
     link.close()
@@ -151,8 +154,6 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
   } catch (err) {
     destroy()
     throw err
-  } finally {
-    if (settings.password !== undefined) wipe(settings.password as Buffer)
   }
   if (connack === EXPIRED) {
     destroy()
@@ -169,6 +170,18 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
     const { qos, retain, properties = {} } = packet
     for (const listener of listeners) listener({ topic, payload, qos, retain, properties })
   })
+
+  /** Packets of one turn of the event loop leave in one write: the publishes whose records shared a commit come together. */
+  let isGathering = false
+  function gather(): void {
+    if (isGathering) return
+    isGathering = true
+    stream.cork()
+    process.nextTick(() => {
+      isGathering = false
+      stream.uncork()
+    })
+  }
 
   /** Runs one exchange; whatever comes first, its answer, the end of the connection or a throw, settles it. */
   function exchange<T>(lost: T, start: (settle: (value: T) => void) => void): Promise<T> {
@@ -206,6 +219,7 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
       const packet: Packet = { cmd: 'publish', topic, payload: body, qos, retain, dup: false, messageId: 1, properties }
       assertPublishable(limits, { qos, retain, packetBytes: encode(packet, protocolVersion) })
       return exchange<Delivery>({ state: 'lost' }, (settle) => {
+        gather()
         let id: number | undefined
         client.publish(topic, body, { qos, retain, ...(protocolVersion === 5 && { properties }) }, (err) => {
           const code = (err as { code?: unknown } | null | undefined)?.code

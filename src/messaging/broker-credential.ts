@@ -4,6 +4,7 @@ import { Secret } from '../core/secret.ts'
 import type { IntegrationConfig } from '../integrations/config-schema.ts'
 import type { Protocol } from '../outbound/destination.ts'
 import type { DialTarget } from '../outbound/dial.ts'
+import { utf8Length } from '../policy/utf8-length.ts'
 
 export interface BrokerLogin {
   readonly username: string | undefined
@@ -23,7 +24,7 @@ function optionalText(values: Readonly<Record<string, unknown>>, member: string)
   const value = values[member]
   if (value === undefined || value === null || value === '') return undefined
   if (typeof value !== 'string') throw invalid(member, 'must be text')
-  if (!value.isWellFormed() || value.includes('\0') || utf8(value).length > MAX_BYTES) {
+  if (!value.isWellFormed() || value.includes('\0') || utf8Length(value) > MAX_BYTES) {
     throw invalid(member, `must be Unicode without NUL, of at most ${MAX_BYTES} bytes`)
   }
   return value

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../audit/audit.ts'
-import { AppError } from '../core/errors.ts'
+import { AppError, type ErrorCode } from '../core/errors.ts'
 import type { Integration, Operation } from '../integrations/integration.ts'
 import type { Integrations } from '../integrations/integrations.ts'
 import type { Qos } from '../policy/document.ts'
@@ -51,11 +51,13 @@ export interface Permission {
   renew(): Promise<void>
 }
 
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['policy.denied', 'operation.not_allowed', 'integration.locked'])
+
 /** The outcome of an operation that failed after its intent: what was refused by then was denied. */
 export function outcomeOfFailure(err: unknown): AuditEvent['outcome'] {
   if (!(err instanceof AppError)) return 'failure'
   if (err.code === 'outcome.unknown') return 'unknown'
-  return err.code === 'policy.denied' || err.code === 'operation.not_allowed' ? 'denied' : 'failure'
+  return REFUSALS.has(err.code) ? 'denied' : 'failure'
 }
 
 /** What a dry run answers: every check was made, and nothing sent. */

@@ -5,17 +5,14 @@ import type { Dial } from '../outbound/dial.ts'
 import { unreachable } from '../outbound/dial-errors.ts'
 import type { Posture } from '../outbound/posture.ts'
 import { filtersOverlap } from '../policy/filter-sets.ts'
+import type { CustodyShare } from '../vault/vault.ts'
 import type { BrokerClient, OutgoingMessage } from './broker.ts'
 import { countsAsFailure, createGates } from './connect-gate.ts'
 import { createConnectPermits } from './connect-permits.ts'
 import { type Connection, createConnectionSet, type Role } from './connection-set.ts'
+import { type CredentialSource, type CredentialUse, createCredentialGate, type ShareSource } from './credential-gate.ts'
 import { EXPIRED, sleepUntil, withDeadline } from './deadline.ts'
-import {
-  type CredentialSource,
-  createOpenConnection,
-  currentVersion,
-  type OpenedConnection,
-} from './open-connection.ts'
+import { createOpenConnection, type OpenedConnection } from './open-connection.ts'
 import type { Permission } from './permission.ts'
 import { reasonCodes } from './reason-codes.ts'
 import { createSemaphore } from './semaphore.ts'
@@ -23,6 +20,7 @@ import { type PublishOutcome, writeMessage } from './write-message.ts'
 
 export interface PoolDeps {
   readonly vault: CredentialSource
+  readonly custody: ShareSource
   readonly dial: Dial
   readonly clock: Clock
   readonly connectTimeoutMs: number
@@ -55,7 +53,7 @@ export interface Pool {
    * permission is asked for again before a byte is written.
    *
    * @throws {AppError} only when nothing was sent: `broker.*`, `credential.expired`, `integration.invalid`,
-   * `destination.not_allowed`, and what the vault and the permission throw
+   * `integration.locked`, `destination.not_allowed`, and what the vault and the permission throw
    */
   publish(
     integration: Integration,
@@ -65,12 +63,17 @@ export interface Pool {
   ): Promise<PublishOutcome>
   /** Lends a connection on which no running collect overlaps `filter`; throws as `publish` does. */
   collector(integration: Integration, filter: string, deadlineMs: number): Promise<CollectLease>
-  /** Opens a connection of its own, whatever failed before; the caller ends it. Throws as `publish` does. */
-  probe(integration: Integration, deadlineMs: number): Promise<OpenedConnection>
+  /**
+   * Opens a connection of its own, whatever failed before; the caller ends it. `share` opens a credential in split custody
+   * for this connection alone: one that the vault has verified. Throws as `publish` does.
+   */
+  probe(integration: Integration, deadlineMs: number, share?: CustodyShare): Promise<OpenedConnection>
   /** Posture of the last connection that was made for an integration. */
   postureOf(integration: Pick<Integration, 'id' | 'tenantId'>): Posture | null
   /** Lets connections that use a credential finish and end, within 30 s: it was rotated or removed. */
   retire(tenantId: string, credentialId: string): void
+  /** As `retire`, for the connections of one integration: its unlock has ended. */
+  retireIntegration(tenantId: string, integrationId: string): void
   stats(): PoolStats
   /** Refuses new work, waits until `deadlineMs` (monotonic clock) for what runs, and ends every connection. */
   close(deadlineMs: number): Promise<void>
@@ -95,12 +98,24 @@ function keyOf(integration: Integration, version: number): string {
   return `${groupOf(integration)}/${integration.credentialId}/${version}/${JSON.stringify(settings)}`
 }
 
+/** A message that waited is written only if the integration is still unlocked. */
+function whileUnlocked({ askedMs, renew }: Permission, use: CredentialUse): Permission {
+  return {
+    askedMs,
+    async renew() {
+      await renew()
+      use.assertUnlocked()
+    },
+  }
+}
+
 /**
  * Keeps the connections to brokers: one publishing client for each (tenant, integration, credential version), collecting
  * ones as their filters need. Connecting is single-flight, backed off and limited; nothing reconnects without a use.
  */
 export function createPool(deps: PoolDeps): Pool {
-  const { vault, clock, connectTimeoutMs, random = Math.random } = deps
+  const { clock, connectTimeoutMs, random = Math.random } = deps
+  const useCredential = createCredentialGate(deps)
   const openConnection = createOpenConnection(deps)
   const connecting = createConnectPermits(clock)
   const connections = createConnectionSet(deps)
@@ -109,12 +124,17 @@ export function createPool(deps: PoolDeps): Pool {
   const counts = { connects: 0, lateAcknowledgements: 0 }
   let closing = false
 
-  async function connect(integration: Integration, notBeforeMs: number, room: Promise<unknown> | undefined) {
+  async function connect(
+    integration: Integration,
+    use: CredentialUse,
+    notBeforeMs: number,
+    room: Promise<unknown> | undefined,
+  ) {
     await room
     if (notBeforeMs > clock.monotonic()) await sleepUntil(notBeforeMs, clock)
     const admitted = await connecting.acquire(integration.tenantId, clock.monotonic() + connectTimeoutMs)
     try {
-      return await openConnection(integration, clock.monotonic() + connectTimeoutMs)
+      return await openConnection(integration, use, clock.monotonic() + connectTimeoutMs)
     } finally {
       admitted()
     }
@@ -145,10 +165,11 @@ export function createPool(deps: PoolDeps): Pool {
   }
 
   /** Starts a connection; it is in the set at once, so that whoever comes next shares it. */
-  function open(integration: Integration, key: string, role: Role): Connection {
+  function open(integration: Integration, use: CredentialUse, role: Role): Connection {
     if (closing) throw unreachable()
+    const key = keyOf(integration, use.version)
     const notBeforeMs = role === 'probe' ? 0 : gates.pass(key)
-    const ready = connect(integration, notBeforeMs, connections.makeRoom(integration.tenantId))
+    const ready = connect(integration, use, notBeforeMs, connections.makeRoom(integration.tenantId))
     const { tenantId, id: integrationId, credentialId } = integration
     const nowMs = clock.monotonic()
     const connection: Connection = {
@@ -182,8 +203,8 @@ export function createPool(deps: PoolDeps): Pool {
    * Finds or opens a connection, and takes a lease on it, and on `filter` for a collect. Those of an older version or
    * other settings begin to drain. Nothing is awaited between finding and taking.
    */
-  async function lease(integration: Integration, role: Role, deadlineMs: number, filter?: string): Promise<Connection> {
-    const key = keyOf(integration, await currentVersion(vault, integration, deadlineMs, clock))
+  function lease(integration: Integration, use: CredentialUse, role: Role, filter?: string): Connection {
+    const key = keyOf(integration, use.version)
     const isFree = ({ filters }: Connection) =>
       filter === undefined || ![...filters].some((other) => filtersOverlap(other, filter))
     let found: Connection | undefined
@@ -195,7 +216,7 @@ export function createPool(deps: PoolDeps): Pool {
         found ??= connection
     }
     if (found) found.leases++
-    found ??= open(integration, key, role)
+    found ??= open(integration, use, role)
     if (filter !== undefined) found.filters.add(filter)
     return found
   }
@@ -209,13 +230,14 @@ export function createPool(deps: PoolDeps): Pool {
   return {
     async publish(integration, message, deadlineMs, permission) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const connection = await lease(integration, 'publish', deadlineMs)
+        const use = await useCredential(integration, deadlineMs)
+        const connection = lease(integration, use, 'publish')
         try {
           await readyBy(connection, deadlineMs)
           const written = await writeMessage({
             connection,
             message,
-            permission,
+            permission: use.inCustody ? whileUnlocked(permission, use) : permission,
             deadlineMs,
             clock,
             connections,
@@ -230,7 +252,7 @@ export function createPool(deps: PoolDeps): Pool {
     },
 
     async collector(integration, filter, deadlineMs) {
-      const connection = await lease(integration, 'collect', deadlineMs, filter)
+      const connection = lease(integration, await useCredential(integration, deadlineMs), 'collect', filter)
       const release = () => {
         connection.filters.delete(filter)
         connections.release(connection)
@@ -244,12 +266,8 @@ export function createPool(deps: PoolDeps): Pool {
       }
     },
 
-    async probe(integration, deadlineMs) {
-      const connection = open(
-        integration,
-        keyOf(integration, await currentVersion(vault, integration, deadlineMs, clock)),
-        'probe',
-      )
+    async probe(integration, deadlineMs, share) {
+      const connection = open(integration, await useCredential(integration, deadlineMs, share), 'probe')
       try {
         return await readyBy(connection, deadlineMs)
       } catch (err) {
@@ -266,6 +284,13 @@ export function createPool(deps: PoolDeps): Pool {
     retire(tenantId, credentialId) {
       for (const connection of connections) {
         if (connection.tenantId === tenantId && connection.credentialId === credentialId) connections.drain(connection)
+      }
+    },
+
+    retireIntegration(tenantId, integrationId) {
+      for (const connection of connections) {
+        if (connection.tenantId === tenantId && connection.integrationId === integrationId)
+          connections.drain(connection)
       }
     },
 

@@ -66,7 +66,14 @@ export interface PublishDeps {
   readonly clock: Clock
 }
 
-export type Publish = (command: PublishCommand) => Promise<PublishResult | DryRun>
+/** What is answered, and when it may be: not before `recorded` resolves. Work that says nothing yet can begin meanwhile. */
+export interface Published<Result> {
+  readonly result: Result
+  /** The outcome row is committed; rejects with `outcome.unknown` when it could not be. */
+  readonly recorded: Promise<void>
+}
+
+export type Publish = (command: PublishCommand) => Promise<Published<PublishResult | DryRun>>
 
 /** Time that the outcome row may take beyond the caller's deadline. */
 const OUTCOME_GRACE_MS = 200
@@ -121,6 +128,12 @@ function resultOf(
     sent_at: new Date(sentAtMs).toISOString(),
     acknowledged_at: acknowledged ? new Date(nowMs).toISOString() : null,
   }
+}
+
+/** Of what the caller awaits: a refusal that is answered first must not leave a rejection that nobody handles. */
+function awaited(recorded: Promise<void>): Promise<void> {
+  recorded.catch(() => undefined)
+  return recorded
 }
 
 /** What was asked for, and where policy or guards changed it, what is forwarded. */
@@ -214,8 +227,10 @@ export function createPublish({ pool, integrations, accessOf, guardsOf, audit, c
       const guard = guarded?.words ? { refuses: guarded.refusal !== null, words: guarded.words } : null
       const result = dryRunOf('publish', asked.topic, { ...ruling, qos: message.qos, retain: message.retain }, guard)
       const dryIntent = { ...intent, detail: { ...intended, dry_run: true } }
-      await record(dryIntent, conclusion(result.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))
-      return result
+      return {
+        result,
+        recorded: awaited(record(dryIntent, conclusion(result.allowed ? 'success' : 'denied', { outcome: 'dry_run' }))),
+      }
     }
 
     await recordBy({ audit, clock }, deadlineMs, intent)
@@ -244,11 +259,9 @@ export function createPublish({ pool, integrations, accessOf, guardsOf, audit, c
     const { outcome, reason_code: reasonCode } = result
     const forwarded = { ...again.record, outcome, reason_code: reasonCode }
     const detail = { ...forwarded, ...(result.no_subscribers && { no_subscribers: true }) }
-    try {
-      await record(conclusion('success', detail))
-    } catch (auditError) {
+    const recorded = record(conclusion('success', detail)).catch((auditError: unknown) => {
       throw unknownOutcome(messageId, auditError) // it was sent: "nothing was sent" would be a lie
-    }
-    return result
+    })
+    return { result, recorded: awaited(recorded) }
   }
 }

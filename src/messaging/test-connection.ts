@@ -2,12 +2,16 @@ import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Posture } from '../outbound/posture.ts'
+import type { CustodyShare, Vault } from '../vault/vault.ts'
 import { failureDetail, recordBy } from './audited.ts'
+import { outcomeOfFailure } from './permission.ts'
 import type { Pool } from './pool.ts'
 
 export interface TestConnectionCommand {
   readonly caller: Caller
   readonly integration: Integration
+  /** Opens a credential in split custody for this test alone; the caller's to wipe. */
+  readonly share?: CustodyShare | undefined
   /** On the monotonic clock. */
   readonly deadlineMs: number
 }
@@ -31,6 +35,7 @@ export interface TestConnectionResult {
 
 export interface TestConnectionDeps {
   readonly pool: Pick<Pool, 'probe'>
+  readonly vault: Pick<Vault, 'verifyShare'>
   readonly audit: Audit
   readonly clock: Clock
 }
@@ -42,10 +47,11 @@ const OUTCOME_GRACE_MS = 200
 /**
  * Connects as publish would, on a connection of its own, and says how the link is protected and what the broker grants.
  * It neither publishes nor subscribes, so it needs no allowed operation. A success clears what the pool remembered of
- * earlier failures. Fails with what `Pool.probe` throws, and `audit.unavailable`.
+ * earlier failures. Fails with what `Pool.probe` and, where a share is brought, `Vault.verifyShare` throw, and with
+ * `audit.unavailable`.
  */
-export function createTestConnection({ pool, audit, clock }: TestConnectionDeps): TestConnection {
-  return async function testConnection({ caller, integration, deadlineMs }) {
+export function createTestConnection({ pool, vault, audit, clock }: TestConnectionDeps): TestConnection {
+  return async function testConnection({ caller, integration, share, deadlineMs }) {
     const startedMs = clock.monotonic()
     const record = (outcome: AuditEvent['outcome'], detail: AuditEvent['detail']) =>
       recordBy({ audit, clock }, deadlineMs + OUTCOME_GRACE_MS, {
@@ -63,7 +69,8 @@ export function createTestConnection({ pool, audit, clock }: TestConnectionDeps)
       })
     let result: TestConnectionResult
     try {
-      const { client, dialMs, connackMs } = await pool.probe(integration, deadlineMs)
+      if (share) await vault.verifyShare(integration.tenantId, integration.credentialId, share)
+      const { client, dialMs, connackMs } = await pool.probe(integration, deadlineMs, share)
       void client.end()
       const { limits, posture } = client
       result = {
@@ -80,7 +87,7 @@ export function createTestConnection({ pool, audit, clock }: TestConnectionDeps)
         latency: { dial_ms: Math.round(dialMs * 10) / 10, connack_ms: Math.round(connackMs * 10) / 10 },
       }
     } catch (err) {
-      await record('failure', failureDetail(err))
+      await record(outcomeOfFailure(err), failureDetail(err))
       throw err
     }
     await record('success', { ...result.posture })

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { assertKnownEvent } from '#src/audit/actions.ts'
 import type { Audit, AuditEvent, Caller } from '#src/audit/audit.ts'
 import { type Bytes, utf8 } from '#src/core/bytes.ts'
@@ -13,7 +14,7 @@ import { configFromWire } from '#src/integrations/wire.ts'
 import { createAccess } from '#src/messaging/access.ts'
 import { createGuardRegistry } from '#src/messaging/message-guards.ts'
 import { createPool, type PoolDeps } from '#src/messaging/pool.ts'
-import { createPublish, type PublishCommand, type PublishResult } from '#src/messaging/publish.ts'
+import { createPublish, type Publish, type PublishCommand, type PublishResult } from '#src/messaging/publish.ts'
 import { type CollectCommand, type CollectResult, createCollect } from '#src/messaging/subscribe.ts'
 import { createTestConnection } from '#src/messaging/test-connection.ts'
 import { createDial, type DialDeps } from '#src/outbound/dial.ts'
@@ -22,18 +23,27 @@ import { compilePolicy } from '#src/policy/compile-policy.ts'
 import type { Identity } from '#src/policy/identity.ts'
 import { parsePolicy } from '#src/policy/parse-policy.ts'
 
+/** Publishes as a caller sees it: the answer comes when its outcome is on record. */
+export const onRecord =
+  (publish: Publish) =>
+  async (command: PublishCommand): Promise<Awaited<ReturnType<Publish>>['result']> => {
+    const { result, recorded } = await publish(command)
+    await recorded
+    return result
+  }
+
 export type Values = Record<string, unknown>
 
 /** A vault in memory: what the pool sees of the real one. */
 export function createMemoryVault() {
-  const entries = new Map<string, { version: number; expiresAt: Date | null; values: Values }>()
+  const entries = new Map<string, { version: number; custody: 0; expiresAt: Date | null; values: Values }>()
   let opens = 0
   return {
     get opens() {
       return opens
     },
     put(id: string, values: Values, expiresAt: Date | null = null) {
-      entries.set(id, { version: (entries.get(id)?.version ?? 0) + 1, expiresAt, values })
+      entries.set(id, { version: (entries.get(id)?.version ?? 0) + 1, custody: 0, expiresAt, values })
     },
     remove: (id: string) => entries.delete(id),
     current: (_tenantId: string, id: string) => Promise.resolve(entries.get(id)),
@@ -42,6 +52,7 @@ export function createMemoryVault() {
       const entry = entries.get(id)
       return entry ? Promise.resolve(entry) : Promise.reject(new AppError('object.not_found', 'No such object.'))
     },
+    verifyShare: () => Promise.reject(new AppError('request.invalid', 'Nothing here is in split custody.')),
   }
 }
 
@@ -166,12 +177,13 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
   const clock = options.clock ?? systemClock
   const dial = options.dial ?? createDial({ allow: ['127.0.0.0/8'], clock, ...options })
   const limits = { connectTimeoutMs: 5_000, maxConnections: 50, idleMs: 60_000 }
-  const pool = createPool({ vault, dial, clock, ...limits, ...options })
+  const custody = { settled: () => undefined, shareOf: (one: Integration) => assert.fail(`${one.id} is in custody`) }
+  const pool = createPool({ vault, custody, dial, clock, ...limits, ...options })
   const { policies, ...judges } = createJudges(clock)
   const integrations = createMemoryIntegrations()
-  const publish = createPublish({ pool, integrations, ...judges, audit, clock })
+  const publish = onRecord(createPublish({ pool, integrations, ...judges, audit, clock }))
   const collect = createCollect({ pool, integrations, ...judges, audit, clock })
-  const testConnection = createTestConnection({ pool, audit, clock })
+  const testConnection = createTestConnection({ pool, vault, audit, clock })
 
   function commandOf(
     integration: Integration,

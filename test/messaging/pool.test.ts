@@ -122,7 +122,7 @@ test('a hanging vault ends at the deadline, and nothing was sent', async () => {
     (await refusalOf(at.messaging.send(integration, { topic: 'a', deadlineMs: inMs(100) }))).code,
     'vault.unavailable',
   )
-  at.messaging.vault.current = () => Promise.resolve({ version: 1, expiresAt: null, values: {} })
+  at.messaging.vault.current = () => Promise.resolve({ version: 1, custody: 0, expiresAt: null, values: {} })
   at.messaging.vault.open = () => new Promise(() => {})
   assert.equal(
     (await refusalOf(at.messaging.send(integration, { topic: 'a', deadlineMs: inMs(100) }))).code,

@@ -18,6 +18,7 @@ import {
   createMemoryIntegrations,
   createMemoryPolicies,
   identityOf,
+  onRecord,
   refusalOf,
 } from './harness.ts'
 
@@ -49,14 +50,8 @@ function createTraced(faults: Faults = {}, policies = createMemoryPolicies()) {
     },
   }
   const { accessOf, guardsOf } = createJudges(systemClock, policies)
-  const publish = createPublish({
-    pool,
-    integrations: createMemoryIntegrations(),
-    accessOf,
-    guardsOf,
-    audit,
-    clock: systemClock,
-  })
+  const integrations = createMemoryIntegrations()
+  const publish = onRecord(createPublish({ pool, integrations, accessOf, guardsOf, audit, clock: systemClock }))
   const admit = () => {
     steps.push('admit')
     if (faults.admit) throw faults.admit
@@ -236,7 +231,8 @@ test('an intent says how long it may stay open, what its caller left of the dead
   const common = { ...about, topic: 'a', deadlineMs: 121_000, admit: () => undefined }
   const { policies: _, ...judged } = createJudges(clock)
   const judges = { integrations: createMemoryIntegrations(), ...judged }
-  const publish = createPublish({ pool: { publish: () => Promise.resolve(acknowledged) }, ...judges, audit, clock })
+  const pool = { publish: () => Promise.resolve(acknowledged) }
+  const publish = onRecord(createPublish({ pool, ...judges, audit, clock }))
   await publish({ ...common, messageId, payload: utf8('x') })
   await publish({ ...common, messageId, payload: utf8('x'), dryRun: true })
   await createCollect({ pool: { collector: () => assert.fail() }, ...judges, audit, clock })({
