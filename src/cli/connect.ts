@@ -57,9 +57,14 @@ export function connect(io: Io, options: ServerOptions): Sealwire {
  *
  * @throws {MisuseError} when none is named
  */
-export async function findRecipient({ env }: Io, { recipient }: RecipientOption): Promise<Recipient> {
+export async function findRecipient(io: Io, options: RecipientOption): Promise<Recipient> {
+  return readRecipientFile(recipientFile(io, options))
+}
+
+/** The recipient file that options or environment name; throws as {@link findRecipient}. */
+export function recipientFile({ env }: Io, { recipient }: RecipientOption): string {
   const file = recipient ?? present(env['SEALWIRE_RECIPIENT'])
-  if (file !== undefined) return readRecipientFile(file)
+  if (file !== undefined) return file
   const hint = 'pass --recipient FILE or set SEALWIRE_RECIPIENT; make one with: sealwire recipients enroll --out FILE'
   throw new MisuseError('No recipient: answers are sealed, and something has to open them.', hint)
 }

@@ -8,6 +8,8 @@ const hints: ReadonlyMap<string, string> = new Map(
     'recipient.required': 'enrol once: sealwire recipients enroll --out recipient.json',
     'policy.invalid': 'sealwire acl validate FILE shows every problem with its place',
     'operation.not_allowed': 'add the operation to allowed_operations of the integration',
+    'integration.locked':
+      'a holder of the custody key unlocks it: sealwire integrations unlock ID --custody-key-file FILE',
     'destination.not_allowed': 'the operator allows private brokers with OUTBOUND_ALLOW',
     'envelope.stale': 'answers open for 300 s; if this one is fresh, a clock is wrong',
     'envelope.issuer_unknown': 'the pinned root is not that of this server; ask its operator before you enrol again',
@@ -16,9 +18,14 @@ const hints: ReadonlyMap<string, string> = new Map(
   }),
 )
 
+/** What the error itself suggests, unless its message says so already, else what is known of its code. */
+function hintOf({ code, hint, message }: SealwireError): string | undefined {
+  return hint === undefined || message.endsWith(hint) ? hints.get(code) : hint
+}
+
 /** What usually helps, where it is known. A bare answer's own word is followed only so far as to look here. */
 export function hintFor(error: SealwireError): string | undefined {
-  if (!(error instanceof UnprotectedError)) return hints.get(error.code)
+  if (!(error instanceof UnprotectedError)) return hintOf(error)
   const hint = hints.get(error.claim.code ?? '')
   return hint && `if that is true: ${hint}`
 }

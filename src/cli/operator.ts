@@ -3,7 +3,10 @@ import type { Log } from '../core/log.ts'
 import type { Io } from './io.ts'
 
 /** What commands for the operator of a host need of the server. */
-export type Operator = Pick<typeof import('../app.ts'), 'serve' | 'initialise' | 'createTenant'>
+export type Operator = Pick<
+  typeof import('../app.ts'),
+  'serve' | 'initialise' | 'createTenant' | 'setTenant' | 'operateKeys' | 'rewrapWraps' | 'listKmsKeys' | 'removeKmsKey'
+>
 
 /** Loads the server only for the commands that need it. */
 export type LoadOperator = () => Promise<Operator>

@@ -6,11 +6,15 @@ import { addApiKeysList } from './commands/api-keys-list.ts'
 import { addApiKeysRevoke } from './commands/api-keys-revoke.ts'
 import { addEnvelopeOpen } from './commands/envelope-open.ts'
 import { addInit } from './commands/init.ts'
+import { addIntegrationsLock } from './commands/integrations-lock.ts'
+import { addIntegrationsUnlock } from './commands/integrations-unlock.ts'
+import { addKeys } from './commands/keys.ts'
 import { addPublish } from './commands/publish.ts'
-import { addRecipientsEnroll } from './commands/recipients-enroll.ts'
+import { addRecipients } from './commands/recipients.ts'
 import { addServe } from './commands/serve.ts'
 import { addSubscribe } from './commands/subscribe.ts'
 import { addTenantsCreate } from './commands/tenants-create.ts'
+import { addTenantsSet } from './commands/tenants-set.ts'
 import { exit, exitCodeOf } from './exit-codes.ts'
 import { hintFor } from './hints.ts'
 import { type Io, MisuseError, printable } from './io.ts'
@@ -38,12 +42,23 @@ function createProgram(io: Io, loadOperator: LoadOperator, setExitCode: (code: n
     .showHelpAfterError('hint: add --help')
   addServe(program, io, loadOperator, setExitCode)
   addInit(program, io, loadOperator)
-  addTenantsCreate(program.command('tenants').description('tenants, for the operator at this host'), io, loadOperator)
+  const tenants = program.command('tenants').description('tenants, for the operator at this host')
+  addTenantsCreate(tenants, io, loadOperator)
+  addTenantsSet(tenants, io, loadOperator)
+  addKeys(
+    program.command('keys').description('keys of the deployment, for the operator at this host'),
+    io,
+    loadOperator,
+    setExitCode,
+  )
   const apiKeys = program.command('api-keys').description('API keys of the tenant')
   addApiKeysCreate(apiKeys, io)
   addApiKeysList(apiKeys, io)
   addApiKeysRevoke(apiKeys, io)
-  addRecipientsEnroll(program.command('recipients').description('who opens the answers to an API key'), io)
+  addRecipients(program.command('recipients').description('who opens the answers to an API key'), io)
+  const integrations = program.command('integrations').description('integrations whose credential is in split custody')
+  addIntegrationsUnlock(integrations, io)
+  addIntegrationsLock(integrations, io)
   addPublish(program, io)
   addSubscribe(program, io)
   addAcl(program.command('acl').description('policies: who may publish and subscribe to what'), io, setExitCode)

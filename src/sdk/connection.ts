@@ -2,7 +2,7 @@ import { toBase64Url } from '../core/base64.ts'
 import type { Secret } from '../core/secret.ts'
 import { withAttempts } from './attempts.ts'
 import type { CallClock } from './call-clock.ts'
-import { type Exchanged, encodeBody, exchange } from './exchange.ts'
+import { type Exchanged, type ExchangeRequest, encodeBody, exchange } from './exchange.ts'
 import { SealwireError } from './sealwire-error.ts'
 import { dataOf } from './wrapper.ts'
 
@@ -40,12 +40,21 @@ export type Connection = ReturnType<typeof createConnection>
 
 /** Wires one server, one API key and the limits of calls together. */
 export function createConnection({ baseUrl, apiKey, fetch, clock, timeoutMs, maxRetries }: ConnectionOptions) {
+  let skewMs: number | undefined
+
+  /** Sends one request, and notes what the server thinks of the time. */
+  async function exchangeAndNote(request: ExchangeRequest): Promise<Exchanged> {
+    const answer = await exchange(fetch, request)
+    if (answer.dateMs !== undefined) skewMs = answer.dateMs - clock.now()
+    return answer
+  }
+
   /** Sends one attempt; `headers` are added to those that every call has. */
   async function send(call: Call, body: Uint8Array<ArrayBuffer> | undefined, signal: AbortSignal): Promise<Exchanged> {
     if (apiKey === undefined) {
       throw new SealwireError('auth.unauthenticated', 'This call needs an API key.', { outcome: 'rejected' })
     }
-    return exchange(fetch, {
+    return exchangeAndNote({
       method: call.method,
       url: baseUrl + call.path,
       headers: {
@@ -66,9 +75,13 @@ export function createConnection({ baseUrl, apiKey, fetch, clock, timeoutMs, max
 
   return {
     baseUrl,
-    fetch,
     clock,
     send,
+    exchange: exchangeAndNote,
+    /** How far the clock of the server is ahead of this one, by the last `Date` header; a hint only. */
+    skewMs: () => skewMs,
+    /** The id of the API key, where it can be read from the key. */
+    apiKeyId: apiKey && apiKeyIdOf(apiKey),
 
     /** Repeats attempts within the limits of the call. */
     async repeat<T>(
@@ -87,6 +100,12 @@ export function createConnection({ baseUrl, apiKey, fetch, clock, timeoutMs, max
       return withAttempts(clock, limitsOf(call, options), attempt)
     },
   }
+}
+
+/** The id that an API key carries: `qs_live_`, 26 characters of id, `_`, the secret. */
+function apiKeyIdOf(apiKey: Secret<string>): string | undefined {
+  const id = /^qs_(?:live|test)_([0-9a-z]{26})_/.exec(apiKey.reveal())?.[1]
+  return id === undefined ? undefined : `key_${id}`
 }
 
 /** Names one operation to the server, across its attempts: 128 random bits. */

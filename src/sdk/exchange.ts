@@ -18,6 +18,8 @@ export interface ExchangeRequest {
 export interface Exchanged {
   httpStatus: number
   retryAfterS: number | undefined
+  /** The `Date` header, in Unix milliseconds; nobody signed it. */
+  dateMs: number | undefined
   /** `undefined` where the body is not JSON. */
   json: unknown
 }
@@ -71,6 +73,12 @@ function parseRetryAfter(header: string | null): number | undefined {
   return header !== null && /^\d{1,6}$/.test(header) ? Number(header) : undefined
 }
 
+/** Milliseconds of an HTTP date; anything else is as good as absent. */
+function parseDate(header: string | null): number | undefined {
+  const dateMs = header === null || header.length > 64 ? Number.NaN : Date.parse(header)
+  return Number.isNaN(dateMs) ? undefined : dateMs
+}
+
 /**
  * Sends one request and reads its answer, whatever its status. Follows no redirect: the API key would go along.
  *
@@ -91,7 +99,8 @@ export async function exchange(fetch: typeof globalThis.fetch, request: Exchange
     })
     const bytes = await readBody(response)
     const retryAfterS = parseRetryAfter(response.headers.get('Retry-After'))
-    return { httpStatus: response.status, retryAfterS, json: parseBody(bytes) }
+    const dateMs = parseDate(response.headers.get('Date'))
+    return { httpStatus: response.status, retryAfterS, dateMs, json: parseBody(bytes) }
   } catch (err) {
     if (signal.aborted || err instanceof SealwireError) throw err
     throw networkError(err)

@@ -4,10 +4,18 @@ export { nobleProvider } from '../crypto/noble.ts'
 export type { CryptoProvider } from '../crypto/provider.ts'
 export type { HybridCryptoEnvelope } from '../envelope/envelope.ts'
 export type { ProtectedHeader } from '../envelope/header.ts'
+export { ML_KEM_SUITE, X_WING_SUITE } from '../envelope/suites.ts'
 export type { ApiKey, ApiKeyInput, NewApiKey, Role } from './api-keys.ts'
 export type { CallClock } from './call-clock.ts'
 export type { CallOptions } from './connection.ts'
-export type { OpenedAnswer } from './encryption.ts'
+export type {
+  ContextOptions,
+  DataSignature,
+  DataVerificationKey,
+  DecryptedObject,
+  VerifiedData,
+} from './data-encryption.ts'
+export type { DecryptOptions, OpenedAnswer } from './encryption.ts'
 export type {
   ConnectionTest,
   Integration,
@@ -15,7 +23,10 @@ export type {
   IntegrationInput,
   IntegrationOperation,
   Posture,
+  UnlockedIntegration,
+  UnlockInput,
 } from './integrations.ts'
+export type { RotatedTenantKey, TenantKey, TenantKeyPurpose, VaultMove } from './keys.ts'
 export type { Policy, PolicyChanges, PolicyInput, PolicyRevision } from './policies.ts'
 export type {
   AccessAction,
@@ -40,11 +51,27 @@ export type {
   SubscribeInput,
   SubscribeResult,
 } from './proxy.ts'
-export { createRecipient, type NewRecipient, type Recipient } from './recipient.ts'
+export {
+  createRecipient,
+  type NewRecipient,
+  type NewRecipientOptions,
+  type Recipient,
+  type SuiteName,
+} from './recipient.ts'
 export { parseRecipient, serialiseRecipient } from './recipient-file.ts'
-export type { EnrolInput, RecipientInfo } from './recipients.ts'
+export type { EnrolInput, KeepRecipient, RecipientInfo, RotateInput, Version1Info } from './recipients.ts'
 export type { Opened } from './sealed-call.ts'
 export { Sealwire, type SealwireOptions } from './sealwire.ts'
 export { type Claim, type LocalErrorCode, type Outcome, SealwireError, UnprotectedError } from './sealwire-error.ts'
-export type { RotatedEntry, SealInput, UnsealedEntry, VaultEntry, VaultVersion } from './vault.ts'
+export type {
+  CustodyOption,
+  RotatedEntry,
+  RotateOptions,
+  SealedEntry,
+  SealInput,
+  UnsealedEntry,
+  VaultEntry,
+  VaultVersion,
+} from './vault.ts'
+export type { Version1Context, Version1Keys } from './version-1.ts'
 export type { Answer } from './wrapper.ts'

@@ -1,5 +1,7 @@
 import { type CallOptions, type Connection, pathSegment } from './connection.ts'
+import { assertCustodyKey, custodyHeaders } from './custody-headers.ts'
 import { readPages } from './pages.ts'
+import type { CustodyOption } from './vault.ts'
 import { fromWire, toWire } from './wire-names.ts'
 
 export type IntegrationOperation = 'publish' | 'subscribe'
@@ -49,6 +51,12 @@ export interface Integration extends Required<IntegrationInput> {
   posture: Posture | null
   /** Says so where the link is not encrypted. */
   warning: string | null
+  /** The credential opens only with the custody key of its holder. */
+  splitCustody: boolean
+  /** In split custody, and not unlocked in the process that answered: publish and collect are refused. */
+  locked: boolean
+  /** Until when the process that answered holds the custody key. */
+  unlockedUntil: string | null
   /** `If-Match` of a change is `"<revision>"`. */
   revision: number
   createdAt: string
@@ -73,6 +81,23 @@ export interface ConnectionTest {
   posture: Posture
   /** Says so where the link is not encrypted. */
   warning: string | null
+}
+
+export interface UnlockInput {
+  /** 32 bytes in base64url, as sealing the credential returned it. */
+  custodyKey: string
+  /** Seconds: 60 to 86,400; 3,600 by default. */
+  ttlS?: number
+}
+
+export interface UnlockedIntegration {
+  id: string
+  locked: false
+  unlockedUntil: string
+  /** Other processes of the deployment do not have the key. */
+  heldBy: 'this_process'
+  /** Which process holds it; another one after a restart. */
+  processId: string
 }
 
 const PATH = '/api/v2/integrations'
@@ -119,10 +144,29 @@ export function createIntegrations(connection: Pick<Connection, 'call' | 'repeat
       await call({ method: 'DELETE', path: pathOf(id), headers: ifMatch(revision) }, options)
     },
 
-    /** Connects to the broker and says how; neither publishes nor subscribes. */
-    async test(id: string, options?: CallOptions): Promise<ConnectionTest> {
-      const request = { method: 'POST', path: `${pathOf(id)}/test`, body: {}, repeatable: true } as const
+    /**
+     * Connects to the broker and says how; neither publishes nor subscribes. A `custodyKey` opens a credential in split
+     * custody for this test alone.
+     */
+    async test(id: string, { custodyKey, ...options }: CallOptions & CustodyOption = {}): Promise<ConnectionTest> {
+      const headers = custodyHeaders({ custodyKey })
+      const request = { method: 'POST', path: `${pathOf(id)}/test`, headers, body: {}, repeatable: true } as const
       return fromWire(await call(request, options)) as ConnectionTest
+    },
+
+    /**
+     * Hands the custody key of the credential to the process that answers, which holds it in memory for `ttlS`. Several
+     * processes each need it: call again until every `processId` has answered.
+     */
+    async unlock(id: string, input: UnlockInput, options?: CallOptions): Promise<UnlockedIntegration> {
+      assertCustodyKey(input.custodyKey)
+      const request = { method: 'POST', path: `${pathOf(id)}/unlock`, body: toWire(input) } as const
+      return fromWire(await call(request, options)) as UnlockedIntegration
+    },
+
+    /** Ends what `unlock` began, in every process. */
+    async lock(id: string, options?: CallOptions): Promise<void> {
+      await call({ method: 'POST', path: `${pathOf(id)}/lock`, body: {}, repeatable: true }, options)
     },
   }
 }

@@ -2,11 +2,12 @@ import { fromBase64Url } from '../core/base64.ts'
 import { decodeUtf8 } from '../core/bytes.ts'
 import { parseStrictJson } from '../core/strict-json.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
+import { MAX_SKEW_S } from '../envelope/expectation.ts'
 import { openKeyDocument, rootFingerprint } from '../envelope/key-document.ts'
 import type { IssuerKey } from '../envelope/open.ts'
 import { isPrivateWay } from './base-url.ts'
+import { clockHint } from './clock-hint.ts'
 import type { Connection } from './connection.ts'
-import { exchange } from './exchange.ts'
 import { SealwireError, toSealwireError } from './sealwire-error.ts'
 import { isRecord } from './wrapper.ts'
 
@@ -31,18 +32,18 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 
 async function fetchDocument(connection: Connection, signal: AbortSignal): Promise<unknown> {
   const headers = { Accept: 'application/json' }
-  const answer = await exchange(connection.fetch, { method: 'GET', url: connection.baseUrl + PATH, headers, signal })
+  const answer = await connection.exchange({ method: 'GET', url: connection.baseUrl + PATH, headers, signal })
   if (answer.httpStatus === 200 && isRecord(answer.json)) return answer.json
   const message = `No key document at ${PATH} (HTTP ${answer.httpStatus}).`
   const { retryAfterS } = answer
   throw new SealwireError('answer.invalid', message, { outcome: 'unavailable', status: answer.httpStatus, retryAfterS })
 }
 
-/** `iat` of a document that was verified; a document that goes back in time could bring a revoked key back. */
-function issuedAt(document: unknown): number {
+/** `iat` and `exp` of a document that was verified, in Unix seconds. */
+function timesOf(document: unknown): { iat: number; exp: number } {
   const signed = isRecord(document) ? fromBase64Url(String(document['signed'])) : undefined
   const content = signed && parseStrictJson(decodeUtf8(signed))
-  return isRecord(content) ? Number(content['iat']) : 0
+  return isRecord(content) ? { iat: Number(content['iat']), exp: Number(content['exp']) } : { iat: 0, exp: 0 }
 }
 
 /**
@@ -87,31 +88,40 @@ function beforeSending(err: unknown): SealwireError {
 
 export type IssuerKeys = ReturnType<typeof createIssuerKeys>
 
+/** Fetches for one judgement: another call may have brought newer keys, and after that this one may ask itself. */
+const MAX_RENEWALS = 2
+
+interface Kept {
+  readonly keys: IssuerKeyMap
+  /** Unix seconds. */
+  readonly iat: number
+  readonly exp: number
+  /** On the monotonic clock. */
+  readonly freshAtMs: number
+}
+
 /** Keeps the key document of one server, believed under one pinned root. Fetches are shared and at most one a minute. */
 export function createIssuerKeys(connection: Connection, provider: CryptoProvider, root: string) {
   const { clock } = connection
-  let kept: { document: unknown; iat: number; keys: IssuerKeyMap; freshAtMs: number } | undefined
+  let kept: Kept | undefined
   let triedAtMs = Number.NEGATIVE_INFINITY
   let fetching: Promise<IssuerKeyMap> | undefined
 
-  const open = (document: unknown) => openKeyDocument(provider, document, root, Math.floor(clock.now() / 1000))
-  /** What is kept serves until its own end. */
-  const reopen = (document: unknown) => {
-    try {
-      return open(document)
-    } catch (err) {
-      throw beforeSending(err)
-    }
-  }
+  const nowS = () => Math.floor(clock.now() / 1000)
+  /** What is kept serves until its own end, and no longer. */
+  const isServing = (one: Kept | undefined): one is Kept => one !== undefined && nowS() - one.exp <= MAX_SKEW_S
+  const isFresh = (one: Kept) => clock.monotonic() - one.freshAtMs < REFRESH_AFTER_MS
   const mayTry = () => clock.monotonic() - triedAtMs >= FETCH_AT_MOST_EVERY_MS
+  /** Envelopes and documents of another time may also be of this time, and the clock wrong. */
+  const explained = (error: SealwireError) => error.withHint(clockHint(connection.skewMs()))
 
   async function fetchKeys(): Promise<IssuerKeyMap> {
     triedAtMs = clock.monotonic()
     const document = await fetchInTime(connection)
-    const keys = open(document)
-    const iat = issuedAt(document)
-    if (kept && iat < kept.iat) return kept.keys
-    kept = { document, iat, keys, freshAtMs: clock.monotonic() }
+    const keys = openKeyDocument(provider, document, root, nowS())
+    const times = timesOf(document)
+    if (kept && times.iat < kept.iat) return kept.keys // going back in time could bring a revoked key back
+    kept = { ...times, keys, freshAtMs: clock.monotonic() }
     return keys
   }
 
@@ -122,35 +132,55 @@ export function createIssuerKeys(connection: Connection, provider: CryptoProvide
     return untilAborted(fetching, signal)
   }
 
+  function withoutKeys(cause: unknown): SealwireError {
+    if (!kept) return explained(beforeSending(cause))
+    const message = 'The key document has expired, and no newer one could be had.'
+    return explained(new SealwireError('envelope.issuer_unknown', message, { outcome: 'rejected', cause }))
+  }
+
+  /** Keys that another call brought meanwhile, or fresh ones; `undefined` when it is too early to ask again. */
+  async function newerThan(known: IssuerKeyMap, signal: AbortSignal): Promise<IssuerKeyMap | undefined> {
+    if (kept && kept.keys !== known) return kept.keys
+    if (!fetching && !mayTry()) return undefined
+    const keys = await refresh(signal)
+    return keys === known ? undefined : keys
+  }
+
   return {
     /**
      * Loads the keys. Done before a call is sent, so that no call is made whose answer nobody could judge.
      *
-     * @throws {SealwireError} `network`, `answer.invalid`; `envelope.issuer_unknown` for a document under another root
+     * @throws {SealwireError} `network`, `answer.invalid`; `envelope.issuer_unknown` for a document under another root, or
+     * of another time
      */
     async load(signal: AbortSignal): Promise<IssuerKeyMap> {
-      if (kept && clock.monotonic() - kept.freshAtMs < REFRESH_AFTER_MS) return kept.keys
+      if (isServing(kept) && isFresh(kept)) return kept.keys
       try {
-        if (!kept || mayTry()) return await refresh(signal)
-        return reopen(kept.document)
+        if (!kept || mayTry() || (fetching && !isServing(kept))) return await refresh(signal)
       } catch (err) {
         signal.throwIfAborted()
-        if (!kept) throw beforeSending(err)
-        return reopen(kept.document)
+        if (!isServing(kept)) throw withoutKeys(err)
       }
+      if (!isServing(kept)) throw withoutKeys(undefined)
+      return kept.keys
     },
 
-    /** Runs `judge` with the keys, and once more with fresh ones when it met a key that they do not hold. */
+    /** Runs `judge` with the keys, and again with newer ones when it met a key that they do not hold. */
     async judge<T>(keys: IssuerKeyMap, signal: AbortSignal, judge: (keys: IssuerKeyMap) => T): Promise<T> {
-      try {
-        return judge(keys)
-      } catch (err) {
-        const error = toSealwireError(err, 'unknown')
-        if (error.code !== 'envelope.issuer_unknown' || !mayTry()) throw error
-        const fresh = await refresh(signal).catch((reason: unknown) => {
-          throw new SealwireError(error.code, error.message, { outcome: 'unknown', cause: reason })
-        })
-        return judge(fresh)
+      let known = keys
+      for (let renewals = 0; ; renewals++) {
+        try {
+          return judge(known)
+        } catch (err) {
+          const error = toSealwireError(err, 'unknown')
+          if (error.code === 'envelope.stale') throw explained(error)
+          if (error.code !== 'envelope.issuer_unknown' || renewals === MAX_RENEWALS) throw error
+          const newer = await newerThan(known, signal).catch((cause: unknown) => {
+            throw new SealwireError(error.code, error.message, { outcome: 'unknown', cause })
+          })
+          if (!newer) throw error
+          known = newer
+        }
       }
     },
   }

@@ -5,7 +5,7 @@ import { isId } from '../core/ids.ts'
 import { Secret } from '../core/secret.ts'
 import { parseStrictJson } from '../core/strict-json.ts'
 import { sizes } from '../crypto/sizes.ts'
-import { ML_KEM_SUITE } from '../envelope/suites.ts'
+import { findSuite } from '../envelope/suites.ts'
 import { parseBaseUrl } from './base-url.ts'
 import type { Recipient } from './recipient.ts'
 import { SealwireError } from './sealwire-error.ts'
@@ -65,7 +65,7 @@ function bytesOf(name: string, text: string, length: number): Bytes {
  */
 export function parseRecipient(text: string): Recipient {
   const file = readMembers(text)
-  if (file.suite !== ML_KEM_SUITE) refuse('"suite" is not one this SDK knows')
+  const suite = findSuite(file.suite) ?? refuse('"suite" is not one this SDK knows')
   if (!isId('ten', file.tenant_id)) refuse('"tenant_id" is not a tenant id')
   if (!isId('rcp', file.recipient_id)) refuse('"recipient_id" is not a recipient id')
   if (!isId('kem', file.kem_key_id)) refuse('"kem_key_id" is not the id of a KEM key')
@@ -77,7 +77,7 @@ export function parseRecipient(text: string): Recipient {
     tenantId: file.tenant_id,
     recipientId: file.recipient_id,
     kemKeyId: file.kem_key_id,
-    kemSeed: new Secret(bytesOf('kem_seed', file.kem_seed, sizes.kemSeed)),
+    kemSeed: new Secret(bytesOf('kem_seed', file.kem_seed, suite.seedBytes)),
     macKeyId: file.mac_key_id,
     macKey: new Secret(bytesOf('mac_key', file.mac_key, sizes.macKey)),
     root: file.root,

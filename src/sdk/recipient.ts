@@ -1,16 +1,19 @@
 import type { Bytes } from '../core/bytes.ts'
 import { Secret } from '../core/secret.ts'
 import { nobleProvider } from '../crypto/noble.ts'
-import type { CryptoProvider, KemPrivateKey } from '../crypto/provider.ts'
-import { sizes } from '../crypto/sizes.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
 import type { ReaderRecipient } from '../envelope/open.ts'
-import { ML_KEM_SUITE } from '../envelope/suites.ts'
+import { findSuite, ML_KEM_SUITE, type SUITE_NAMES, type Suite } from '../envelope/suites.ts'
+import { SealwireError } from './sealwire-error.ts'
 
-/** A key pair that no server knows yet. The seed is 64 bytes, and the only copy of it. */
+/** `ML_KEM_SUITE` or `X_WING_SUITE`. */
+export type SuiteName = (typeof SUITE_NAMES)[number]
+
+/** A key pair that no server knows yet. The seed is the only copy of it: 64 bytes for ML-KEM-768, 32 for X-Wing. */
 export interface NewRecipient {
   suite: string
   kemSeed: Secret<Bytes>
-  /** 1184 bytes. */
+  /** 1184 bytes of ML-KEM-768, 1216 of X-Wing. */
   kemPublicKey: Bytes
 }
 
@@ -21,7 +24,7 @@ export interface Recipient {
   tenantId: string
   recipientId: string
   kemKeyId: string
-  /** 64 bytes, `d || z`. */
+  /** `d || z` of ML-KEM-768, 64 bytes; that of X-Wing, 32 bytes. */
   kemSeed: Secret<Bytes>
   macKeyId: string
   /** 64 bytes. */
@@ -30,19 +33,36 @@ export interface Recipient {
   root: string
 }
 
-/** Makes the key pair of a recipient. Enrol it with `client.recipients.enroll`, and keep the result. */
-export function createRecipient(provider: CryptoProvider = nobleProvider): NewRecipient {
-  const seed = provider.randomBytes(sizes.kemSeed)
-  return {
-    suite: ML_KEM_SUITE,
-    kemSeed: new Secret(seed),
-    kemPublicKey: provider.kemPrivateKey(seed).publicKey,
-  }
+export interface NewRecipientOptions {
+  /** `ML_KEM_SUITE` by default. `X_WING_SUITE` also holds if ML-KEM should break, as long as X25519 does not. */
+  suite?: SuiteName
+  provider?: CryptoProvider
+}
+
+/** Finds a suite that this SDK knows; every other is refused. */
+export function suiteOf(name: string): Suite {
+  const suite = findSuite(name)
+  if (suite) return suite
+  throw new SealwireError('request.invalid', 'suite: not one this SDK knows.', { outcome: 'rejected' })
+}
+
+/**
+ * Makes the key pair of a recipient. Enrol it with `client.recipients.enroll`, and keep the result.
+ *
+ * @throws {SealwireError} `request.invalid` for an unknown suite
+ */
+export function createRecipient({
+  suite: name = ML_KEM_SUITE,
+  provider = nobleProvider,
+}: NewRecipientOptions = {}): NewRecipient {
+  const suite = suiteOf(name)
+  const seed = provider.randomBytes(suite.seedBytes)
+  return { suite: name, kemSeed: new Secret(seed), kemPublicKey: suite.privateKey(provider, seed).publicKey }
 }
 
 /** Imports the keys of a recipient once, for the many envelopes it opens. */
 export function readerOf(provider: CryptoProvider, recipient: Recipient): ReaderRecipient {
   const { tenantId, recipientId, suite, kemKeyId, macKeyId } = recipient
-  const kem: KemPrivateKey = provider.kemPrivateKey(recipient.kemSeed.reveal())
+  const kem = suiteOf(suite).privateKey(provider, recipient.kemSeed.reveal())
   return { tenantId, recipientId, suite, kemKeyId, kem, macKeyId, mac: provider.macKey(recipient.macKey.reveal()) }
 }

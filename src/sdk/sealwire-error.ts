@@ -21,6 +21,7 @@ export interface SealwireErrorFields {
   details?: ErrorDetails | undefined
   requestId?: string | undefined
   retryAfterS?: number | undefined
+  hint?: string | undefined
   cause?: unknown
 }
 
@@ -39,6 +40,8 @@ export class SealwireError extends Error {
   readonly outcome: Outcome
   /** Seconds after which trying again makes sense. A hint only: the header it comes from is not signed. */
   readonly retryAfterS: number | undefined
+  /** What may be the reason, by headers that nobody signed: for people to read, and for nothing else. */
+  readonly hint: string | undefined
 
   constructor(code: SealwireError['code'], message: string, fields: SealwireErrorFields) {
     super(message, fields.cause === undefined ? undefined : { cause: fields.cause })
@@ -48,13 +51,24 @@ export class SealwireError extends Error {
     this.requestId = fields.requestId
     this.outcome = fields.outcome
     this.retryAfterS = fields.retryAfterS
+    this.hint = fields.hint
   }
 
   /** Copies the error with what the whole call, or what led to it, says about the outcome. */
   withOutcome(outcome: Outcome): SealwireError {
     if (this.outcome === outcome) return this
-    const { status, details, requestId, retryAfterS } = this
-    return new SealwireError(this.code, this.message, { status, details, requestId, retryAfterS, outcome, cause: this })
+    const { status, details, requestId, retryAfterS, hint } = this
+    const fields = { status, details, requestId, retryAfterS, hint, outcome, cause: this }
+    return new SealwireError(this.code, this.message, fields)
+  }
+
+  /** Copies the error with a hint. The message then ends with it, but for `envelope.rejected`, which has one message only. */
+  withHint(hint: string | undefined): SealwireError {
+    if (hint === undefined || this.hint !== undefined) return this
+    const { status, details, requestId, retryAfterS, outcome } = this
+    const fields = { status, details, requestId, retryAfterS, outcome, hint, cause: this }
+    const message = this.code === 'envelope.rejected' ? this.message : `${this.message} ${hint}`
+    return new SealwireError(this.code, message, fields)
   }
 }
 

@@ -5,12 +5,15 @@ import { createApiKeys } from './api-keys.ts'
 import { parseBaseUrl } from './base-url.ts'
 import { type CallClock, systemCallClock } from './call-clock.ts'
 import { createConnection } from './connection.ts'
+import { createDataEncryption } from './data-encryption.ts'
 import { createEncryption } from './encryption.ts'
 import { createIntegrations } from './integrations.ts'
 import { createIssuerKeys } from './issuer-keys.ts'
+import { createKeys } from './keys.ts'
 import { createPolicies } from './policies.ts'
 import { createProxy } from './proxy.ts'
-import { type Recipient, readerOf } from './recipient.ts'
+import { createReaders } from './readers.ts'
+import type { Recipient } from './recipient.ts'
 import { createRecipients } from './recipients.ts'
 import { SealwireError } from './sealwire-error.ts'
 import { createVault } from './vault.ts'
@@ -56,11 +59,12 @@ function parseApiKey(apiKey: string): Secret<string> {
 export class Sealwire {
   readonly vault: ReturnType<typeof createVault>
   readonly integrations: ReturnType<typeof createIntegrations>
+  readonly keys: ReturnType<typeof createKeys>
   readonly policies: ReturnType<typeof createPolicies>
   readonly proxy: ReturnType<typeof createProxy>
   readonly recipients: ReturnType<typeof createRecipients>
   readonly apiKeys: ReturnType<typeof createApiKeys>
-  readonly encryption: ReturnType<typeof createEncryption>
+  readonly encryption: ReturnType<typeof createEncryption> & ReturnType<typeof createDataEncryption>
 
   /** @throws {SealwireError} `request.invalid` for a base URL or an API key that is none */
   constructor(options: SealwireOptions) {
@@ -75,14 +79,16 @@ export class Sealwire {
     })
     const root = recipient?.root ?? options.rootFingerprint
     const issuers = root === undefined ? undefined : createIssuerKeys(connection, provider, root)
-    const reader = recipient && issuers && { provider, recipient: readerOf(provider, recipient), issuers }
+    const reader = recipient && issuers && { provider, readers: createReaders(provider, clock, recipient), issuers }
 
     this.vault = createVault(connection)
     this.integrations = createIntegrations(connection)
+    this.keys = createKeys(connection)
     this.policies = createPolicies(connection)
     this.proxy = createProxy(connection, reader)
-    this.recipients = createRecipients(connection, provider)
+    this.recipients = createRecipients(connection, provider, reader)
     this.apiKeys = createApiKeys(connection)
-    this.encryption = createEncryption({ provider, clock, reader, issuers, maxRetries })
+    const opening = createEncryption({ provider, clock, reader, issuers, maxRetries })
+    this.encryption = { ...opening, ...createDataEncryption(connection) }
   }
 }

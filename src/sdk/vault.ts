@@ -1,4 +1,5 @@
 import { type CallOptions, type Connection, pathSegment } from './connection.ts'
+import { custodyHeaders } from './custody-headers.ts'
 import { readPages } from './pages.ts'
 import { fromWire, toWire } from './wire-names.ts'
 
@@ -10,6 +11,8 @@ export interface SealInput {
   values: Record<string, unknown>
   ttlDays?: number
   metadata?: Record<string, unknown>
+  /** A custody key is made, and nothing opens the entry without it: see {@link SealedEntry}. */
+  splitCustody?: boolean
 }
 
 /** What is known of an entry without opening it. */
@@ -21,12 +24,32 @@ export interface VaultEntry {
   version: number
   algorithm: string
   metadata: Record<string, unknown>
+  /** It opens only together with its custody key. */
+  splitCustody: boolean
   /** `false` once it is deleted or expired. */
   isActive: boolean
   createdAt: string
   updatedAt: string
   expiresAt: string | null
   lastAccessedAt: string | null
+}
+
+export interface SealedEntry extends VaultEntry {
+  /**
+   * 32 bytes in base64url: the only copy, the server does not keep it. `null` where none was made, and where the answer
+   * with it was lost and the server repeats what it did: then delete the entry and seal it again.
+   */
+  custodyKey: string | null
+}
+
+export interface CustodyOption {
+  /** Of an entry in split custody. */
+  custodyKey?: string
+}
+
+export interface RotateOptions extends CallOptions, CustodyOption {
+  /** Makes a new custody key in place of the old one, also for an entry that had none. */
+  splitCustody?: boolean
 }
 
 export interface VaultVersion {
@@ -48,6 +71,9 @@ export interface RotatedEntry {
   credentialId: string
   version: number
   algorithm: string
+  splitCustody: boolean
+  /** A new one where `splitCustody` asked for it; otherwise as that of {@link SealedEntry}. */
+  custodyKey: string | null
 }
 
 const ENTRIES = '/api/v2/vault/entries'
@@ -57,18 +83,23 @@ export function createVault(connection: Pick<Connection, 'call' | 'repeat' | 'se
   const { call } = connection
   return {
     /** Seals credentials under a new id. */
-    async seal(input: SealInput, options?: CallOptions): Promise<VaultEntry> {
-      const data = await call(
-        { method: 'POST', path: '/api/v2/vault/seal', body: toWire(input), idempotent: true },
-        options,
-      )
-      return fromWire(data) as VaultEntry
+    async seal({ splitCustody, ...input }: SealInput, options?: CallOptions): Promise<SealedEntry> {
+      const headers = custodyHeaders({ splitCustody })
+      const request = {
+        method: 'POST',
+        path: '/api/v2/vault/seal',
+        headers,
+        body: toWire(input),
+        idempotent: true,
+      } as const
+      return fromWire(await call(request, options)) as SealedEntry
     },
 
-    /** Opens the current version. */
-    async unseal(id: string, options?: CallOptions): Promise<UnsealedEntry> {
+    /** Opens the current version; one in split custody with its `custodyKey`. */
+    async unseal(id: string, { custodyKey, ...options }: CallOptions & CustodyOption = {}): Promise<UnsealedEntry> {
       const path = `/api/v2/vault/unseal/${pathSegment(id)}`
-      return fromWire(await call({ method: 'POST', path, body: {} }, options)) as UnsealedEntry
+      const headers = custodyHeaders({ custodyKey })
+      return fromWire(await call({ method: 'POST', path, headers, body: {} }, options)) as UnsealedEntry
     },
 
     /** Reads all of them, page by page. */
@@ -85,12 +116,19 @@ export function createVault(connection: Pick<Connection, 'call' | 'repeat' | 'se
       return fromWire(await call({ method: 'GET', path }, options)) as VaultVersion[]
     },
 
-    /** Replaces the values, or, without any, seals the same ones anew. The id stays, integrations follow. */
-    async rotate(id: string, values?: Record<string, unknown>, options?: CallOptions): Promise<RotatedEntry> {
+    /**
+     * Replaces the values, or, without any, seals the same ones anew. The id stays, integrations follow. An entry in split
+     * custody needs its `custodyKey`, or new values and `splitCustody`, which is the way out of a lost key.
+     */
+    async rotate(
+      id: string,
+      values?: Record<string, unknown>,
+      { custodyKey, splitCustody, ...options }: RotateOptions = {},
+    ): Promise<RotatedEntry> {
       const path = `/api/v2/vault/rotate/${pathSegment(id)}`
-      return fromWire(
-        await call({ method: 'POST', path, body: toWire({ values }), idempotent: true }, options),
-      ) as RotatedEntry
+      const headers = custodyHeaders({ custodyKey, splitCustody })
+      const request = { method: 'POST', path, headers, body: toWire({ values }), idempotent: true } as const
+      return fromWire(await call(request, options)) as RotatedEntry
     },
 
     /** Deletes an entry that no integration uses; `object.in_use` names those that do. */

@@ -111,6 +111,13 @@ describe('commands of the operator', () => {
       log.warn({}, 'the local key file is not a KMS')
       return { tenantId: 'ten_2', ownerKey: new Secret('qs_test_owner') }
     },
+    setTenant: async (_config, tenantId, changes) => {
+      asked.push([tenantId, changes])
+    },
+    operateKeys: () => Promise.reject(new Error('no keys here')),
+    rewrapWraps: () => Promise.reject(new Error('no keys here')),
+    listKmsKeys: () => Promise.reject(new Error('no keys here')),
+    removeKmsKey: () => Promise.reject(new Error('no keys here')),
   }
   const load = async () => operator
 
@@ -149,6 +156,28 @@ describe('commands of the operator', () => {
       { name: 'plant 4', sandbox: true },
       { name: 'plant 4', sandbox: false },
     ])
+  })
+
+  test('tenants set says which envelope versions callers may ask for, and takes no other words', async () => {
+    for (const [versions, said] of [
+      ['1,2', '1 and 2'],
+      ['2', '2'],
+    ] as const) {
+      asked.length = 0
+      const { code, out, err } = await runCli(['tenants', 'set', 'ten_2', '--envelope-versions', versions], {
+        operator: load,
+      })
+      assert.deepEqual([code, out, err], [0, '', `ten_2: envelope versions ${said}.`])
+      assert.deepEqual(asked, [['ten_2', { envelopeVersions: versions.split(',').map(Number) }]])
+    }
+    asked.length = 0
+    for (const wrong of ['1', '2,1', '3', '', '1,2,3'])
+      assert.equal(
+        (await runCli(['tenants', 'set', 'ten_2', '--envelope-versions', wrong], { operator: load })).code,
+        2,
+      )
+    assert.equal((await runCli(['tenants', 'set', 'ten_2'], { operator: load })).code, 2)
+    assert.deepEqual(asked, [])
   })
 
   test('a wrong configuration exits 1, names the variable, and not its value', async () => {
