@@ -3,12 +3,22 @@ import path from 'node:path'
 import { type Config, parseConfig } from './config/config.ts'
 import type { Log } from './core/log.ts'
 import type { Secret } from './core/secret.ts'
-import { type Foundation, openFoundation } from './foundation.ts'
+import { type Foundation, type FoundationOptions, openFoundation } from './foundation.ts'
 import { createHttpApp } from './http/create-http-app.ts'
 import { createInFlight } from './http/in-flight.ts'
 import { listen } from './http/listen.ts'
+import type { DeploymentKeys } from './keys/deployment-keys.ts'
+import type { KeyJob } from './keys/key-job.ts'
+import type { KeyOperations } from './keys/key-operations.ts'
+import { createTenantKeys } from './keys/tenant-keys.ts'
 import { createLog } from './observability/log.ts'
 import { createServices } from './services.ts'
+import { type EnvelopeVersionSetting, setEnvelopeVersions } from './tenants/envelope-versions.ts'
+import { createKmsRewrap, type KmsKeyUse } from './vault/kms-rewrap.ts'
+import { type RewrapOptions, rewrapHere } from './vault/rewrap-here.ts'
+
+export type { DeploymentKeys } from './keys/deployment-keys.ts'
+export type { KeyOperations } from './keys/key-operations.ts'
 
 export interface RunningServer {
   url: string
@@ -63,15 +73,23 @@ async function createFirstTenant(
  * Starts the server: database, keys, then the listener. The first start of an empty database makes a tenant and writes its
  * owner's key to `owner-api-key` in `DATA_DIR`.
  */
-export async function startServer(config: Config, { log }: { log: Log }): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  parts: Pick<FoundationOptions, 'log' | 'createAudit'>,
+): Promise<RunningServer> {
+  const { log } = parts
   await using stack = new AsyncDisposableStack()
-  const foundation = stack.adopt(await openFoundation(config, { log }), (one) => one.close())
+  const foundation = stack.adopt(await openFoundation(config, parts), (one) => one.close())
   const inFlight = createInFlight()
   stack.defer(() => inFlight.settled()) // handlers end once the pool, closed before this, has ended what they wait for
   const services = stack.adopt(await createServices(foundation, config), (one) => one.close())
   const first = await createFirstTenant(foundation, config)
   if (first) log.info(first, 'first start: a tenant was made, its owner key is in the file')
-  const options = { trustProxy: config.TRUST_PROXY, corsOrigins: config.CORS_ORIGINS }
+  const options = {
+    trustProxy: config.TRUST_PROXY,
+    corsOrigins: config.CORS_ORIGINS,
+    metricsToken: config.METRICS_TOKEN,
+  }
   const app = createHttpApp(services, options, inFlight)
   const address = { host: config.HOST, port: config.PORT, certFile: config.TLS_CERT_FILE, keyFile: config.TLS_KEY_FILE }
   const http = stack.adopt(await listen(address, app), (one) => one.close())
@@ -101,6 +119,57 @@ export async function createTenant(
   await using stack = new AsyncDisposableStack()
   const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
   return await foundation.tenants.create(input)
+}
+
+/** Changes what the operator decides about a tenant; works beside a running server. @throws {AppError} `object.not_found` */
+export async function setTenant(
+  config: Config,
+  tenantId: string,
+  { envelopeVersions }: { envelopeVersions: EnvelopeVersionSetting },
+  { log }: { log: Log },
+): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  await setEnvelopeVersions(foundation, tenantId, envelopeVersions)
+}
+
+/** Lets the operator at the host work on the keys of the deployment; works beside a running server. */
+export async function operateKeys<T>(
+  config: Config,
+  { log }: { log: Log },
+  work: (operations: KeyOperations, keys: DeploymentKeys) => Promise<T>,
+): Promise<T> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  return await work(foundation.keyOperations, foundation.keys)
+}
+
+/**
+ * Wraps everything, or the shares of one tenant, under another KMS key, beside a running server; returns when the job is
+ * done, or rows are left that do not open.
+ */
+export async function rewrapWraps(
+  config: Config,
+  input: { to: string; tenantId?: string | undefined },
+  { log, ...options }: { log: Log } & RewrapOptions,
+): Promise<{ job: KeyJob; uses: KmsKeyUse[] }> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  return await rewrapHere({ ...foundation, tenantKeys: createTenantKeys(foundation) }, input, options)
+}
+
+/** Lists the KMS keys with what each guards. */
+export async function listKmsKeys(config: Config, { log }: { log: Log }): Promise<KmsKeyUse[]> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  return await createKmsRewrap({ ...foundation, tenantKeys: createTenantKeys(foundation) }).uses()
+}
+
+/** Removes a key of the local ring that nothing is wrapped under. */
+export async function removeKmsKey(config: Config, id: string, { log }: { log: Log }): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  await createKmsRewrap({ ...foundation, tenantKeys: createTenantKeys(foundation) }).removeKey(id)
 }
 
 /**

@@ -10,16 +10,20 @@ import { nobleProvider } from './crypto/noble.ts'
 import type { CryptoProvider } from './crypto/provider.ts'
 import { isOpensslCapable, opensslProvider } from './crypto-native/openssl.ts'
 import { type ChangeFeed, createChangeFeed } from './db/change-feed.ts'
-import type { Db } from './db/db.ts'
+import type { Db, Queryable } from './db/db.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { migrate } from './db/migrate.ts'
 import { type ConnectionOptions, createDb } from './db/pool.ts'
 import { type DeploymentKeys, hasKeys, openDeploymentKeys } from './keys/deployment-keys.ts'
+import { createKeyOperations, ensureAuditKey, type KeyOperations } from './keys/key-operations.ts'
 import { createAwsKeyWrapper } from './kms/aws.ts'
 import type { KeyWrapper } from './kms/kms.ts'
 import { openLocalKeyWrapper } from './kms/local.ts'
 import { type Listener, systemResolve } from './outbound/resolve-host.ts'
+import { createSignWorkers } from './signing/sign-workers.ts'
+import { countByPepper } from './tenants/api-key-store.ts'
 import { createTenants, hasTenants, type Tenants } from './tenants/tenants.ts'
+import { countVaultRecords } from './vault/version-store.ts'
 
 /** What the server and the operator's commands both stand on. */
 export interface Foundation {
@@ -30,6 +34,7 @@ export interface Foundation {
   feed: ChangeFeed
   wrapper: KeyWrapper
   keys: DeploymentKeys
+  keyOperations: KeyOperations
   audit: AuditLog
   /** The audit log's own connections. */
   auditDb: Db
@@ -43,6 +48,8 @@ export interface Foundation {
 
 export interface FoundationOptions {
   log: Log
+  /** Another audit log, for measurements of what the real one costs. */
+  createAudit?: typeof createAuditLog
   /** Use the database of a server that already runs on this `DATA_DIR`, for the operator's commands. */
   join?: boolean
 }
@@ -50,12 +57,11 @@ export interface FoundationOptions {
 /** Names the running server's PostgreSQL, for operator's commands beside it. */
 const CONNECTION_FILE = 'connection.json'
 
-function chooseProvider({ CRYPTO_PROVIDER }: Config): CryptoProvider {
-  if (CRYPTO_PROVIDER === 'noble') return nobleProvider
-  if (isOpensslCapable()) return opensslProvider
+function chooseProvider({ CRYPTO_PROVIDER }: Config, stack: AsyncDisposableStack): CryptoProvider {
+  if (CRYPTO_PROVIDER !== 'noble' && isOpensslCapable()) return opensslProvider
   if (CRYPTO_PROVIDER === 'openssl')
     throw new Error('CRYPTO_PROVIDER=openssl: this Node has no ML-KEM and ML-DSA; it needs 24.18 or 26.1.')
-  return nobleProvider
+  return stack.adopt(createSignWorkers(nobleProvider), (workers) => workers.close()).provider
 }
 
 async function openConnection(
@@ -117,7 +123,7 @@ async function listenersBehind({ DATABASE_URL, KMS_ENDPOINT }: Config): Promise<
 export async function openFoundation(config: Config, options: FoundationOptions): Promise<Foundation> {
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
-  const provider = chooseProvider(config)
+  const provider = chooseProvider(config, stack)
   const connection = await openConnection(config, options, stack)
   await migrate(connection)
   const db = stack.adopt(createDb({ ...connection, max: 12 }), (one) => one.close())
@@ -125,11 +131,26 @@ export async function openFoundation(config: Config, options: FoundationOptions)
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
   const auditDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
   const auditReaderDb = stack.adopt(createDb({ ...connection, max: 4 }), (one) => one.close())
-  const audit = stack.adopt(createAuditLog({ db: auditDb, provider, headKey: keys.auditHead, clock }), (one) =>
-    one.close(),
+  const audit = stack.adopt(
+    (options.createAudit ?? createAuditLog)({ db: auditDb, provider, headKey: keys.auditHead, clock }),
+    (one) => one.close(),
   )
   const feed = stack.adopt(await createChangeFeed(connection), (one) => one.close())
-  const tenants = createTenants({ db, feed, pepper: keys.pepper, provider, audit, clock })
+  feed.on('kms', () => {
+    wrapper.ring?.refresh().catch((err: unknown) => {
+      options.log.warn(
+        { code: (err as { code?: unknown }).code },
+        'the key ring did not reload; the one before stays in use',
+      )
+    })
+  })
+  keys.follow(feed, options.log)
+  stack.defer(() => keys.close())
+  const keyDeps = { db, feed, audit, wrapper, provider, clock }
+  if (await ensureAuditKey(keyDeps)) await keys.reload()
+  const countApiKeys = (from: Queryable) => countByPepper(from, new Date(clock.now()))
+  const keyOperations = createKeyOperations({ ...keyDeps, countApiKeys, counters: [countVaultRecords] })
+  const tenants = createTenants({ db, feed, peppers: keys.peppers, provider, audit, clock })
   const ownListeners = await listenersBehind(config)
   const resources = stack.move()
   return {
@@ -140,6 +161,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
     feed,
     wrapper,
     keys,
+    keyOperations,
     audit,
     auditDb,
     auditReaderDb,

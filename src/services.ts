@@ -8,26 +8,36 @@ import type { Foundation } from './foundation.ts'
 import type { Readiness, Services } from './http/services.ts'
 import { createIdempotency } from './idempotency/idempotency.ts'
 import { createIntegrations, type Integrations } from './integrations/integrations.ts'
+import { createDocumentWatch } from './keys/document-watch.ts'
 import { createTenantKeys } from './keys/tenant-keys.ts'
+import { createTenantSigningKeys } from './keys/tenant-signing-keys.ts'
 import { createAccess } from './messaging/access.ts'
+import { createCustody } from './messaging/custody.ts'
 import { createGuardRegistry } from './messaging/message-guards.ts'
-import { createPool } from './messaging/pool.ts'
+import { createPool, type Pool } from './messaging/pool.ts'
 import { createPublish } from './messaging/publish.ts'
 import { createCollect } from './messaging/subscribe.ts'
 import { createTestConnection } from './messaging/test-connection.ts'
+import { createMetrics } from './observability/metrics.ts'
 import { createDial } from './outbound/dial.ts'
 import { createPolicies } from './policies/policies.ts'
 import { createPolicyWorkers } from './policies/policy-workers.ts'
 import { createSigner } from './signing/signer.ts'
+import { createTenantQueue } from './signing/tenant-queue.ts'
 import { createApiKeys } from './tenants/api-keys.ts'
 import { createAuthenticate } from './tenants/authenticate.ts'
+import { allowsVersion1 } from './tenants/envelope-versions.ts'
 import { createRecipients } from './tenants/recipients.ts'
 import { createCheckRecords } from './vault/check-records.ts'
+import { startKeyJobs } from './vault/key-jobs.ts'
 import { createVault } from './vault/vault.ts'
+import { createVaultKeys } from './vault/vault-keys.ts'
 
 /** Opened answers that are remembered, six minutes each, for a tenant; beyond that it is refused, and no other is. */
 const REPLAYS_PER_TENANT = 10_000
 const REPLAYING_TENANTS = 200
+/** Signatures with keys of tenants that may wait: of one tenant, of all. */
+const TENANT_QUEUE = { maxPerTenant: 64, maxQueue: 1024 }
 /** Milliseconds between two runs of the sweepers. */
 const SWEEP_EVERY_MS = 30_000
 /** Milliseconds that broker connections get to finish when the server stops. */
@@ -76,7 +86,8 @@ export async function createServices(
   foundation: Foundation,
   config: Config,
 ): Promise<Services & { close(): Promise<void> }> {
-  const { db, auditReaderDb, feed, wrapper, keys, audit, provider, clock, log, ownListeners } = foundation
+  const { db, auditReaderDb, feed, wrapper, keys, keyOperations, audit, provider, clock, log, ownListeners } =
+    foundation
   await using stack = new AsyncDisposableStack()
   const tenantKeys = createTenantKeys({ db, wrapper, provider, clock, feed })
   // Vault and policies ask which integrations use them, these ask what they use: the later ones are reached through a closure.
@@ -103,10 +114,24 @@ export async function createServices(
   integrations = createIntegrations({ db, feed, audit, clock, vault, policies })
   const accessOf = createAccess({ policies, clock })
   const guardsOf = createGuardRegistry({ clock, log })
-  const signer = createSigner({ provider, issuer: keys.issuer, maxQueue: config.SIGNER_QUEUE_MAX })
+  const metrics = createMetrics()
+  const signer = createSigner({
+    provider,
+    issuer: () => keys.issuer,
+    maxQueue: config.SIGNER_QUEUE_MAX,
+    maxBatch: config.SIGNER_BATCH_MAX,
+    clock,
+    observe: metrics.signed,
+  })
+  metrics.watchSigningQueue(() => signer.pending)
   const dial = createDial({ allow: config.OUTBOUND_ALLOW, ownListeners: () => ownListeners, clock })
-  const pool = createPool({
+  let pool: Pool
+  const custodyDeps = { db, feed, vault, integrations, audit, clock, log }
+  const custody = createCustody({ ...custodyDeps, retire: (tenantId, id) => pool.retireIntegration(tenantId, id) })
+  stack.defer(() => custody.close()) // once the pool has closed its connections
+  pool = createPool({
     vault,
+    custody,
     dial,
     clock,
     connectTimeoutMs: config.BROKER_CONNECT_TIMEOUT_MS,
@@ -127,10 +152,13 @@ export async function createServices(
       log.warn({ code: (err as { code?: unknown }).code }, 'the last refusals before authentication were not recorded')
     }
   })
+  const documentWatch = createDocumentWatch({ keys, clock, log })
   const jobs = {
     'intents without an outcome': () => sweepOrphanedIntents({ db, audit, clock }),
     'idempotency keys': () => idempotency.sweep(),
     'refusals before authentication': () => refusals.flush(),
+    'the end of the key document': () => documentWatch(),
+    'keys of the deployment': () => keyOperations.upkeep(),
   }
   const sweep = async () => {
     for (const [job, run] of Object.entries(jobs)) {
@@ -151,19 +179,22 @@ export async function createServices(
     memoMethod: () => createReplayCache({ maxEntries: REPLAYS_PER_TENANT }),
   })
   const replays = (tenantId: string) => opened.memo(tenantId)
-  const authenticate = createAuthenticate({ db, feed, pepper: keys.pepper, clock })
+  const authenticate = createAuthenticate({ db, feed, peppers: keys.peppers, audit, clock, log })
+  stack.defer(() => authenticate.settled())
   const auditReader = createAuditReader({ db: auditReaderDb, provider, headKey: keys.auditHead })
+  stack.adopt(startKeyJobs({ db, feed, wrapper, provider, audit, clock, log, tenantKeys }), (jobs) => jobs.close())
   const resources = stack.move()
   return {
     authenticate,
-    apiKeys: createApiKeys({ db, feed, pepper: keys.pepper, provider, audit, clock, forget: authenticate.forget }),
+    apiKeys: createApiKeys({ db, feed, peppers: keys.peppers, provider, audit, clock, forget: authenticate.forget }),
     recipients: createRecipients({ db, feed, tenantKeys, provider, audit, clock }),
     vault,
     integrations,
     policies,
     publish: createPublish({ pool, integrations, accessOf, guardsOf, audit, clock }),
     collect: createCollect({ pool, integrations, accessOf, guardsOf, audit, clock }),
-    testConnection: createTestConnection({ pool, audit, clock }),
+    testConnection: createTestConnection({ pool, vault, audit, clock }),
+    custody,
     postureOf: (integration) => pool.postureOf(integration),
     idempotency,
     audit,
@@ -171,6 +202,12 @@ export async function createServices(
     checkRecords: createCheckRecords({ db: auditReaderDb, provider, vaultWrites: auditReader.vaultWrites }),
     countRefusal: (address) => refusals.count(address),
     signer,
+    vaultKeys: createVaultKeys({ db, audit, tenantKeys, clock }),
+    tenantSigningKeys: createTenantSigningKeys({ db, wrapper, provider, audit, clock, feed }),
+    dataQueue: createTenantQueue(TENANT_QUEUE),
+    version1Queue: createTenantQueue(TENANT_QUEUE),
+    allowsVersion1: (tenantId) => allowsVersion1(db, tenantId),
+    metrics,
     replays,
     provider,
     keys,

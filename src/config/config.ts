@@ -28,9 +28,15 @@ const Env = z
     OUTBOUND_ALLOW: list.pipe(z.array(cidr)).default([]),
     CRYPTO_PROVIDER: z.enum(['auto', 'openssl', 'noble']).default('auto'),
     SIGNER_QUEUE_MAX: count(1, 65_536).default(4096),
+    SIGNER_BATCH_MAX: count(1, 1024).default(1024),
     POOL_MAX_CONNECTIONS: count(1, 10_000).default(500),
     POOL_IDLE_MS: count(1_000, 86_400_000).default(300_000),
     BROKER_CONNECT_TIMEOUT_MS: count(100, 30_000).default(5_000),
+    METRICS_TOKEN: z
+      .string()
+      .min(16, 'needs at least 16 characters')
+      .transform((token) => new Secret(token))
+      .optional(),
     LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
     LOG_FORMAT: z.enum(['json', 'pretty']).optional(),
     TRUST_PROXY: list.pipe(z.array(z.union([z.ipv4(), z.ipv6(), cidr]))).default([]),
@@ -54,7 +60,7 @@ const Env = z
 export type Config = z.output<typeof Env>
 
 /** Variables of features that are not there: set, they stop the start, so that nobody relies on them. */
-const notAvailable = ['AUDIT_SINKS', 'METRICS_TOKEN', 'BROKER_AUTH_CONFIG', 'GATEWAY_CONFIG']
+const notAvailable = ['AUDIT_SINKS', 'BROKER_AUTH_CONFIG', 'GATEWAY_CONFIG']
 
 /** Names of every variable that means something to Sealwire. */
 export const configNames: readonly string[] = Object.keys(Env.shape)

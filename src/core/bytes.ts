@@ -15,7 +15,9 @@ export function decodeUtf8(bytes: Uint8Array): string {
 }
 
 export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let length = 0
+  for (const part of parts) length += part.length
+  const out = new Uint8Array(length)
   let offset = 0
   for (const part of parts) {
     out.set(part, offset)
@@ -28,7 +30,10 @@ export function concatBytes(...parts: readonly Uint8Array[]): Bytes {
 export function u32(value: number): Bytes {
   if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) throw new RangeError('u32 out of range')
   const out = new Uint8Array(4)
-  new DataView(out.buffer).setUint32(0, value)
+  out[0] = value >>> 24
+  out[1] = value >>> 16
+  out[2] = value >>> 8
+  out[3] = value
   return out
 }
 

@@ -19,16 +19,28 @@ export type IdPrefix =
   | 'pep'
   | 'cur'
   | 'hed'
+  | 'adk'
   | 'can'
+  | 'job'
 
 const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz'
+const ANY_ID = /^[a-z]{3,4}_([0-7][0-9a-hjkmnp-tv-z]{25})$/
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** The tenant of events that belong to no tenant. */
 export const NO_TENANT = `ten_${'0'.repeat(26)}`
 
+/** Random bytes are fetched for many ids at once: asking for 16 of them costs as much as asking for thousands. */
+const randomPool = new Uint8Array(4096)
+let randomUsed = randomPool.length
+
 function uuidV7Bytes(nowMs: number): Uint8Array {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  if (randomUsed === randomPool.length) {
+    crypto.getRandomValues(randomPool)
+    randomUsed = 0
+  }
+  const bytes = randomPool.slice(randomUsed, randomUsed + 16)
+  randomUsed += 16
   new DataView(bytes.buffer).setUint16(0, Math.floor(nowMs / 2 ** 32))
   new DataView(bytes.buffer).setUint32(2, nowMs % 2 ** 32)
   bytes[6] = 0x70 | ((bytes[6] as number) & 0x0f)
@@ -37,12 +49,12 @@ function uuidV7Bytes(nowMs: number): Uint8Array {
 }
 
 function crockford(bytes: Uint8Array): string {
-  let value = 0n
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte)
   let out = ''
-  for (let i = 0; i < 26; i++) {
-    out = CROCKFORD.charAt(Number(value & 31n)) + out
-    value >>= 5n
+  let [bits, count] = [0, 2] // 26 digits hold 130 bits: two zeros come first
+  for (const byte of bytes) {
+    bits = (bits << 8) | byte
+    for (count += 8; count >= 5; count -= 5) out += CROCKFORD.charAt((bits >> (count - 5)) & 31)
+    bits &= 31
   }
   return out
 }
@@ -52,10 +64,27 @@ export function newId(prefix: IdPrefix, nowMs: number = Date.now()): string {
   return `${prefix}_${crockford(uuidV7Bytes(nowMs))}`
 }
 
+/** Sets the hyphens of a UUID into 32 hexadecimal digits. */
+function spellUuid(hex: string): string {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
 /** Makes a UUIDv7 in its usual spelling; vault entries have these. */
 export function newUuid(nowMs: number = Date.now()): string {
-  const hex = Array.from(uuidV7Bytes(nowMs), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  return spellUuid(Array.from(uuidV7Bytes(nowMs), (byte) => byte.toString(16).padStart(2, '0')).join(''))
+}
+
+/**
+ * Spells the 128 bits of an id as a UUID: `ten_01ke…` becomes `019b…-….`, 36 characters, the same for the same id.
+ *
+ * @throws {RangeError} `id` is not an id of any kind
+ */
+export function uuidOfId(id: string): string {
+  const match = ANY_ID.exec(id)
+  if (!match?.[1]) throw new RangeError('Not an id')
+  let value = 0n
+  for (const character of match[1]) value = (value << 5n) | BigInt(CROCKFORD.indexOf(character))
+  return spellUuid(value.toString(16).padStart(32, '0'))
 }
 
 /** Reports whether `text` has the shape of an id of that kind. */

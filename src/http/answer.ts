@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
-import type { AppError } from '../core/errors.ts'
+import { AppError } from '../core/errors.ts'
 import type { SealingRecipient } from '../envelope/seal.ts'
+import type { Reservation } from '../signing/signer.ts'
 import type { Exchange } from './exchange.ts'
 import type { Operation, OperationAnswer } from './operation.ts'
 import { causeOf, errorBody, metaOf, type RouteKind, retryAfter, send, sendError, toAppError } from './render.ts'
@@ -13,6 +14,13 @@ type Plaintext = { success: boolean; data: unknown; error: unknown }
 export function createAnswers(operation: Operation, services: Services, route: RouteKind) {
   const { clock, log } = services
 
+  /** Uses the place up: what may have to be sealed instead of this takes one of its own. */
+  function takePlace(exchange: Exchange): Reservation {
+    const { reservation = services.signer.reserve() } = exchange
+    exchange.reservation = undefined
+    return reservation
+  }
+
   async function seal(
     exchange: Exchange,
     to: SealingRecipient,
@@ -20,23 +28,35 @@ export function createAnswers(operation: Operation, services: Services, route: R
     subject: string | null,
     plaintext: Plaintext,
   ): Promise<string> {
-    exchange.reservation ??= services.signer.reserve()
-    const { requestId, requestHash, reservation } = exchange
+    const { requestId, requestHash, version1 } = exchange
     const answer = { op: operation.id, subject, requestId, requestHash, status, plaintext }
-    const data = await sealAnswer(services, to, reservation, answer)
+    const data = version1 ? await version1.seal(answer) : await sealAnswer(services, to, takePlace(exchange), answer)
     const { success, error } = plaintext
     return JSON.stringify({ success, data, error, meta: metaOf(requestId, clock.now()) })
   }
 
+  /** Whoever lost its recipient to a revocation while the operation ran gets no answer: what was done is on record. */
+  async function recipientAtEnd({ recipient, principal }: Exchange): Promise<SealingRecipient | undefined> {
+    if (!operation.enveloped || !recipient) return undefined
+    try {
+      return await services.recipients.sealingAtEnd(principal, recipient)
+    } catch (cause) {
+      const message = 'The recipient was revoked while this ran. Enrol again, and repeat it with its Idempotency-Key.'
+      throw new AppError('outcome.unknown', message, { cause })
+    }
+  }
+
   async function succeed(res: Response, exchange: Exchange, answer: OperationAnswer<unknown>): Promise<void> {
     const { requestId } = exchange
-    const { data, status = operation.statuses[0], subject = null, meta, recipient = exchange.recipient } = answer
+    const { data, status = operation.statuses[0], subject = null, meta } = answer
+    const recipient = answer.recipient ?? (await recipientAtEnd(exchange))
     const headers = { 'x-request-id': requestId, ...answer.headers }
     const plaintext = { success: true, data, error: null }
-    const sealed = operation.enveloped && recipient
-    const text = sealed
-      ? await seal(exchange, recipient, status, subject, plaintext)
-      : JSON.stringify({ ...plaintext, meta: metaOf(requestId, clock.now(), meta) })
+    const sealing =
+      operation.enveloped && recipient
+        ? seal(exchange, recipient, status, subject, plaintext)
+        : JSON.stringify({ ...plaintext, meta: metaOf(requestId, clock.now(), meta) })
+    const [text] = await Promise.all([sealing, answer.recorded])
     send(res, status, headers, text)
   }
 
@@ -56,8 +76,12 @@ export function createAnswers(operation: Operation, services: Services, route: R
   /** A caller who holds a recipient of its own believes envelopes only, refusals included. */
   async function ownRecipient({ recipient, principal }: Exchange): Promise<SealingRecipient | undefined> {
     if (!operation.enveloped) return undefined
-    const known = recipient ?? (await services.recipients.clientHeldFor(principal))
-    return known?.custody === 'client' ? known : undefined
+    const began = recipient ?? (await services.recipients.clientHeldFor(principal))
+    if (began?.custody !== 'client') return undefined
+    return services.recipients.sealingAtEnd(principal, began).catch((err: unknown) => {
+      if (err instanceof AppError && err.code === 'recipient.required') return undefined // revoked while it ran
+      throw err
+    })
   }
 
   async function refuse(req: Request, res: Response, exchange: Exchange, thrown: unknown): Promise<void> {

@@ -1,10 +1,12 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
+import type { Secret } from '../core/secret.ts'
 import { allowOrigins } from './cors.ts'
 import { docsRoutes } from './docs.ts'
 import { createOperationHandler } from './handle-operation.ts'
 import type { InFlight } from './in-flight.ts'
+import { metricsRoute } from './metrics-route.ts'
 import { operations } from './operations.ts'
 import { publicRoutes } from './public-routes.ts'
 import { causeOf, sendError, toAppError } from './render.ts'
@@ -14,6 +16,7 @@ export interface HttpOptions {
   /** Addresses of proxies whose `X-Forwarded-For` is believed; none by default. */
   trustProxy: readonly string[]
   corsOrigins: readonly string[]
+  metricsToken: Secret<string> | undefined
 }
 
 /** Puts every operation behind one Express app. Nothing here decides: it parses, calls and renders. */
@@ -33,6 +36,7 @@ export function createHttpApp(services: Services, options: HttpOptions, inFlight
     methods.set(operation.path, (methods.get(operation.path) ?? new Set()).add(operation.method.toUpperCase()))
   }
   app.use(publicRoutes(services))
+  app.use(metricsRoute(services, options.metricsToken))
   app.use(docsRoutes())
 
   const refuse = (req: Request, res: Response, err: AppError, requestId = newId('req', services.clock.now())) => {

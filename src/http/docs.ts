@@ -57,7 +57,13 @@ const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
   'precondition.required': 'Read the object, and send its ETag in If-Match.',
   'precondition.failed': 'Somebody changed the object. Read it again, and send the new ETag.',
   'credential.expired': 'Rotate the vault entry: POST /api/v2/vault/rotate/{id}.',
+  'custody.required':
+    'Send the custody key that sealing the entry returned, as X-Vault-Custody-Key. If it is lost, rotate the entry to new values with X-Vault-Enable-MPC: true, which makes a new one.',
+  'custody.rejected':
+    'The custody key is not the one of this entry, or the stored record was changed; the text is the same for both. After ten wrong keys in a row an entry takes one every 6 s.',
   'integration.invalid': 'The message names the member of the integration or of its credential that does not fit.',
+  'integration.locked':
+    'Nothing was sent. Its credential is in split custody: a holder of the custody key unlocks it with POST /api/v2/integrations/{id}/unlock, in every process that is to use it.',
   'quota.exceeded': 'The message names the limit. Delete what is not needed any more.',
   'rate.limited': 'Wait as Retry-After says.',
   'broker.rejected':

@@ -2,6 +2,7 @@ import type { Caller } from '../audit/audit.ts'
 import type { Reservation } from '../signing/signer.ts'
 import type { Principal } from '../tenants/principal.ts'
 import type { KnownRecipient } from '../tenants/recipients.ts'
+import type { Version1Sealing } from './version-1.ts'
 
 /** What is known of a request once its caller is. */
 export interface Exchange {
@@ -17,4 +18,6 @@ export interface Exchange {
   requestHash: string | null
   /** The place at the signer, once it is taken. */
   reservation: Reservation | undefined
+  /** How the answer is sealed where the caller asked for version 1. */
+  version1?: Version1Sealing
 }

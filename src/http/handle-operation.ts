@@ -3,26 +3,20 @@ import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import { ENROLMENT_OPERATION } from '../envelope/operation-kinds.ts'
 import { createAnswers } from './answer.ts'
+import { refuseCustodyHeaders } from './custody-headers.ts'
 import type { Exchange } from './exchange.ts'
 import { parseIdempotencyKey, runOnce } from './idempotent-run.ts'
 import { identityOf } from './identity-of.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Operation, OperationAnswer, OperationRequest } from './operation.ts'
-import {
-  fingerprintOf,
-  parseBody,
-  parseDeadline,
-  parseParams,
-  parseQuery,
-  refuseUnavailable,
-  requireScope,
-} from './parse-request.ts'
+import { fingerprintOf, parseBody, parseDeadline, parseParams, parseQuery, requireScope } from './parse-request.ts'
 import { presentedKey } from './presented-key.ts'
 import { statusOf } from './problems.ts'
 import { judgeBodyHeaders, readBody } from './read-body.ts'
 import { causeOf, sendError, toAppError } from './render.ts'
 import { hashRequest } from './seal-answer.ts'
 import type { Services } from './services.ts'
+import { prepareVersion1, refuseEnvelopeVersion, wantsVersion1 } from './version-1.ts'
 
 /**
  * Makes the Express handler of one operation: bounds, API key, body, scope, strict JSON, idempotency, the operation, and the
@@ -69,9 +63,11 @@ export function createOperationHandler(
     if (operation.enveloped)
       exchange.requestHash = hashRequest(provider, req.get('envelope-nonce'), req.method, req.originalUrl, bytes)
     requireScope(operation, principal)
-    refuseUnavailable(req)
+    refuseEnvelopeVersion(operation, req)
+    refuseCustodyHeaders(operation, req)
     if (operation.enveloped && operation.id !== ENROLMENT_OPERATION)
       exchange.recipient = await recipients.sealingFor(principal)
+    if (wantsVersion1(req)) exchange.version1 = await prepareVersion1(services, principal.tenantId, exchange.recipient)
     const request: OperationRequest<Record<string, unknown>, Record<string, unknown>, unknown> = {
       principal,
       caller,
@@ -86,7 +82,8 @@ export function createOperationHandler(
       messageId: newId('msg', clock.now()),
       requestHash: exchange.requestHash,
       admit: () => {
-        exchange.reservation ??= services.signer.reserve()
+        if (exchange.version1) exchange.version1.admit()
+        else exchange.reservation ??= services.signer.reserve()
       },
     }
     const key = parseIdempotencyKey(req.get('idempotency-key'))
@@ -123,6 +120,7 @@ export function createOperationHandler(
       }
     } finally {
       exchange?.reservation?.release()
+      exchange?.version1?.release()
       leave()
     }
   }

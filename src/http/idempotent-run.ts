@@ -83,6 +83,7 @@ export async function runOnce(
   let answer: OperationAnswer<unknown>
   try {
     answer = await run.execute(request)
+    await answer.recorded
   } catch (err) {
     if (err instanceof AppError && err.code === 'outcome.unknown')
       await settle(idempotency.finish(scope, { unknown: true } satisfies Kept))
@@ -91,7 +92,7 @@ export async function runOnce(
   }
   if (answer.keep === false) await settle(idempotency.forget(scope))
   else {
-    const { data, status, subject, headers } = answer
+    const { data: shown, kept: data = shown, status, subject, headers } = answer
     await settle(idempotency.finish(scope, { answer: { data, status, subject, headers } }))
   }
   return answer

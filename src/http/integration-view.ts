@@ -3,7 +3,7 @@ import { etagOf, type StoredIntegration } from '../integrations/integration.ts'
 import { integrationView as baseView, integrationToWire } from '../integrations/wire.ts'
 import type { Posture } from '../outbound/posture.ts'
 import type { OperationAnswer } from './operation.ts'
-import { exampleId, jsonObject, policyId } from './schemas.ts'
+import { exampleId, jsonObject, policyId, timestamp } from './schemas.ts'
 import type { Services } from './services.ts'
 
 /** How the link to the broker is protected. */
@@ -26,6 +26,14 @@ export const integrationView = z
       .nullable()
       .meta({ description: 'Of the last link that this process made; null before the first one' }),
     warning: z.string().nullable(),
+    split_custody: z.boolean().meta({ description: 'The credential opens only with the custody key of its holder' }),
+    locked: z.boolean().meta({
+      description:
+        'In split custody, and the process that answers does not hold the key: publish and collect are refused',
+    }),
+    unlocked_until: timestamp
+      .nullable()
+      .meta({ description: 'Until when the process that answers holds the key; another process may not' }),
   })
   .meta({ id: 'Integration' })
 
@@ -37,24 +45,32 @@ export function warningOf(link: Posture | null, protocol: StoredIntegration['con
   return plaintext ? PLAINTEXT_WARNING : null
 }
 
-/** Renders one integration with what is known of its link. */
-export function viewOf(
-  { postureOf }: Pick<Services, 'postureOf'>,
+/** Renders one integration with what is known of its link, and of its lock in this process. */
+export async function viewOf(
+  { postureOf, custody }: Pick<Services, 'postureOf' | 'custody'>,
   integration: StoredIntegration,
-): z.input<typeof integrationView> {
+): Promise<z.input<typeof integrationView>> {
   const link = postureOf(integration)
-  return { ...integrationToWire(integration), posture: link, warning: warningOf(link, integration.config.protocol) }
+  const { splitCustody, unlockedUntil } = await custody.stateOf(integration)
+  return {
+    ...integrationToWire(integration),
+    posture: link,
+    warning: warningOf(link, integration.config.protocol),
+    split_custody: splitCustody,
+    locked: splitCustody && unlockedUntil === null,
+    unlocked_until: unlockedUntil?.toISOString() ?? null,
+  }
 }
 
 /** The header that `answerOf` sets, for the document. */
 export const etagHeader = { ETag: 'The revision, for If-Match of a change.' } as const
 
 /** An answer about one integration, with its revision as `ETag`. */
-export function answerOf(
-  services: Pick<Services, 'postureOf'>,
+export async function answerOf(
+  services: Pick<Services, 'postureOf' | 'custody'>,
   integration: StoredIntegration,
-): OperationAnswer<z.input<typeof integrationView>> {
-  return { data: viewOf(services, integration), headers: { etag: etagOf(integration) } }
+): Promise<OperationAnswer<z.input<typeof integrationView>>> {
+  return { data: await viewOf(services, integration), headers: { etag: etagOf(integration) } }
 }
 
 export const integrationExample: z.input<typeof integrationView> = {
@@ -88,4 +104,7 @@ export const integrationExample: z.input<typeof integrationView> = {
     post_quantum: true,
   },
   warning: null,
+  split_custody: false,
+  locked: false,
+  unlocked_until: null,
 }

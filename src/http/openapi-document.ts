@@ -11,7 +11,7 @@ import type { Operation } from './operation.ts'
 import { operations } from './operations.ts'
 import { problems, statusesOf } from './problems.ts'
 import { API_VERSION } from './render.ts'
-import { envelope, exampleId, requestId, timestamp } from './schemas.ts'
+import { envelope, envelopeVersion1, exampleId, requestId, timestamp } from './schemas.ts'
 
 /** Codes that every authenticated route may answer. */
 const everywhere: readonly ErrorCode[] = [
@@ -95,7 +95,7 @@ function successResponse(operation: Operation): ZodOpenApiResponseObject {
   const sealed = {
     headers,
     description: 'Sealed to the calling key; its plaintext is described by `x-plaintext`.',
-    content: { 'application/json': { schema: success(envelope) } },
+    content: { 'application/json': { schema: success(z.union([envelope, envelopeVersion1])) } },
   }
   if (operation.enveloped) return sealed
   const example = { success: true, data: operation.example.data, error: null, meta: exampleMeta }

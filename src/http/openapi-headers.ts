@@ -69,7 +69,8 @@ export function headerParameters({ headers, idempotent, enveloped }: Operation) 
       ? {
           'Envelope-Nonce':
             '32 random bytes in base64url, new for every attempt: the answer then proves which request it answers.',
-          'Envelope-Version': 'Version of the envelope that the caller reads: 2, also when absent; others are refused.',
+          'Envelope-Version':
+            'Version of the envelope that the caller reads: 2, also when absent; 1 where the tenant allows it and the API key never enrolled.',
         }
       : {}),
   }

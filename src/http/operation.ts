@@ -42,8 +42,12 @@ export interface OperationAnswer<Data> {
   recipient?: SealingRecipient
   /** Members of `meta` beside the constant ones. */
   meta?: { next_cursor?: string }
+  /** Resolves when what the answer says is on record; it is sealed meanwhile, and does not leave before. */
+  recorded?: Promise<void>
   /** `false` where the answer holds message bodies or secrets: an `Idempotency-Key` then guards the run and keeps nothing. */
   keep?: boolean
+  /** What is kept and repeated in place of `data`, where that shows something once. */
+  kept?: unknown
 }
 
 /**

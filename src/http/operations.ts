@@ -6,11 +6,17 @@ import { auditGet } from './routes/audit-get.ts'
 import { auditList } from './routes/audit-list.ts'
 import { auditVerify } from './routes/audit-verify.ts'
 import { encryptionDecrypt } from './routes/encryption-decrypt.ts'
+import { encryptionEncrypt } from './routes/encryption-encrypt.ts'
+import { encryptionKeys } from './routes/encryption-keys.ts'
+import { encryptionSign } from './routes/encryption-sign.ts'
+import { encryptionVerify } from './routes/encryption-verify.ts'
 import { integrationsCreate } from './routes/integrations-create.ts'
 import { integrationsDelete } from './routes/integrations-delete.ts'
 import { integrationsGet } from './routes/integrations-get.ts'
 import { integrationsList } from './routes/integrations-list.ts'
+import { integrationsLock } from './routes/integrations-lock.ts'
 import { integrationsTest } from './routes/integrations-test.ts'
+import { integrationsUnlock } from './routes/integrations-unlock.ts'
 import { integrationsUpdate } from './routes/integrations-update.ts'
 import { policiesCreate } from './routes/policies-create.ts'
 import { policiesDelete } from './routes/policies-delete.ts'
@@ -26,8 +32,12 @@ import { policiesValidate } from './routes/policies-validate.ts'
 import { proxyOutbound } from './routes/proxy-outbound.ts'
 import { recipientsConfirm } from './routes/recipients-confirm.ts'
 import { recipientsEnroll } from './routes/recipients-enroll.ts'
+import { recipientsExport } from './routes/recipients-export.ts'
+import { recipientsGet } from './routes/recipients-get.ts'
 import { recipientsList } from './routes/recipients-list.ts'
 import { recipientsRevoke } from './routes/recipients-revoke.ts'
+import { securityKeysList } from './routes/security-keys-list.ts'
+import { securityKeysRotate } from './routes/security-keys-rotate.ts'
 import { vaultDelete } from './routes/vault-delete.ts'
 import { vaultGet } from './routes/vault-get.ts'
 import { vaultList } from './routes/vault-list.ts'
@@ -40,6 +50,10 @@ import { vaultVersions } from './routes/vault-versions.ts'
 export const operations: readonly Operation[] = [
   proxyOutbound,
   encryptionDecrypt,
+  encryptionEncrypt,
+  encryptionSign,
+  encryptionVerify,
+  encryptionKeys,
   vaultSeal,
   vaultUnseal,
   vaultList,
@@ -53,6 +67,8 @@ export const operations: readonly Operation[] = [
   integrationsUpdate,
   integrationsDelete,
   integrationsTest,
+  integrationsUnlock,
+  integrationsLock,
   policiesValidate,
   policiesSimulate,
   policiesImport,
@@ -66,11 +82,15 @@ export const operations: readonly Operation[] = [
   policiesRevision,
   recipientsEnroll,
   recipientsConfirm,
+  recipientsExport,
   recipientsList,
+  recipientsGet,
   recipientsRevoke,
   apiKeysCreate,
   apiKeysList,
   apiKeysRevoke,
+  securityKeysList,
+  securityKeysRotate,
   auditList,
   auditGet,
   auditVerify,

@@ -5,6 +5,7 @@ import { AppError } from '../core/errors.ts'
 import { parseStrictJson } from '../core/strict-json.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { Principal } from '../tenants/principal.ts'
+import { custodyMark } from './custody-headers.ts'
 import type { Operation } from './operation.ts'
 import { presentedKey } from './presented-key.ts'
 
@@ -75,22 +76,11 @@ export function requireScope(operation: Operation, principal: Principal): void {
   throw new AppError('auth.forbidden', `This API key lacks the scope ${wanted}.`, { details })
 }
 
-/** Refuses what asks for something that is not there: to go on without it would be a downgrade that nobody sees. */
-export function refuseUnavailable(req: Request): void {
-  const version = req.get('envelope-version')
-  if (version !== undefined && version !== '2') {
-    throw new AppError('request.invalid', 'Envelope-Version: this tenant allows version 2 only.')
-  }
-  for (const name of ['X-Vault-Enable-MPC', 'X-Vault-Custody-Key']) {
-    if (req.get(name) !== undefined) throw new AppError('request.invalid', `${name}: split custody is not available.`)
-  }
-}
-
 /**
  * SHA-384 over what makes two requests the same. The API key is part of it, so that a kept fingerprint helps nobody who
  * reads the database to guess what was in a body.
  */
 export function fingerprintOf(provider: CryptoProvider, req: Request, bytes: Uint8Array): Bytes {
-  const parts = [presentedKey(req) ?? '', req.method, req.originalUrl, bytes]
+  const parts = [presentedKey(req) ?? '', req.method, req.originalUrl, bytes, ...custodyMark(req)]
   return provider.sha384(labelled('sealwire/idempotency/v1', ...parts.map((part) => lengthPrefixed(part))))
 }

@@ -1,10 +1,8 @@
 import { type Request, type Response, Router } from 'express'
 import { newId } from '../core/ids.ts'
+import { DOCUMENT_MAX_AGE_S } from '../keys/key-states.ts'
 import { send, sendError, toAppError } from './render.ts'
 import type { Services } from './services.ts'
-
-/** Seconds that a reader may keep the key document before it asks again. */
-const KEYS_MAX_AGE_S = 300
 
 type PublicServices = Pick<Services, 'keys' | 'readiness' | 'kmsProvider' | 'clock' | 'provider'>
 
@@ -56,7 +54,7 @@ export function publicRoutes({ keys, readiness, kmsProvider, clock, provider }: 
     '/.well-known/sealwire-keys',
     answer(async (_req, res) => {
       const document = await keys.document()
-      send(res, 200, { 'cache-control': `public, max-age=${KEYS_MAX_AGE_S}` }, JSON.stringify(document))
+      send(res, 200, { 'cache-control': `public, max-age=${DOCUMENT_MAX_AGE_S}` }, JSON.stringify(document))
     }),
   )
   return router

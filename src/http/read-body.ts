@@ -42,7 +42,10 @@ export function readBody(req: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
-    const ended = () => reject(new AppError('request.invalid', 'The body ended early.'))
+    let isWhole = false
+    const ended = () => {
+      if (!isWhole) reject(new AppError('request.invalid', 'The body ended early.'))
+    }
     req.on('data', (chunk: Buffer) => {
       size += chunk.length
       if (size > MAX_BODY_BYTES) {
@@ -50,7 +53,10 @@ export function readBody(req: IncomingMessage): Promise<Buffer> {
         reject(tooLarge())
       } else chunks.push(chunk)
     })
-    req.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)))
+    req.once('end', () => {
+      isWhole = true
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
+    })
     req.once('error', ended)
     req.once('close', ended)
   })

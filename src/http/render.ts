@@ -70,14 +70,13 @@ export function send(
   text: string,
 ): void {
   if (res.headersSent || res.destroyed) return
-  const body = Buffer.from(text)
   res.writeHead(status, {
     ...apiHeaders,
     'content-type': 'application/json; charset=utf-8',
-    'content-length': body.length,
+    'content-length': Buffer.byteLength(text),
     ...headers,
   })
-  res.end(body)
+  res.end(text) // as text, Node writes it together with the headers
 }
 
 /** Sends a refusal without an envelope: the wrapper, or RFC 9457 where `Accept` names `application/problem+json`. */

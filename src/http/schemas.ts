@@ -74,6 +74,28 @@ export const envelope = z
     description: 'ML-KEM-768 encapsulated, AES-256-GCM encrypted, signed with ML-DSA-65 and HMAC-SHA-512.',
   })
 
+/** The answer format of version 1, for who asked for it. */
+export const envelopeVersion1 = z
+  .strictObject({
+    encrypted: z.strictObject({
+      ciphertext_kem: z.string().meta({ description: 'base64, 1088 bytes' }),
+      ciphertext_data: z.string().meta({ description: 'base64, nonce[12] || ciphertext || tag[16]' }),
+      tenant_id: z.string().meta({ description: 'The tenant as UUID, 36 characters' }),
+      algorithm: z.literal('ML-KEM-768'),
+    }),
+    signature: z.strictObject({
+      pqc_signature: z.string().meta({ description: 'base64, 3309 bytes' }),
+      hmac_signature: z.string().meta({ description: 'base64, 64 bytes' }),
+      tenant_id: z.string(),
+      algorithm: z.literal('ML-DSA-65+HMAC-SHA-512'),
+    }),
+  })
+  .meta({
+    id: 'HybridCryptoEnvelopeV1',
+    description:
+      'Only with `Envelope-Version: 1`, where the tenant allows it. Its plaintext is `{"ctx": {…}, "data": {…}}`: the members of the header of version 2, and what version 2 holds.',
+  })
+
 /** Standard base64 of exactly `size` bytes, in its canonical spelling. */
 export function base64Bytes(size: number) {
   return z.string().refine((text) => fromBase64(text)?.length === size, `must be canonical base64 of ${size} bytes`)

@@ -6,10 +6,10 @@ import type { CryptoProvider } from '../crypto/provider.ts'
 import type { HybridCryptoEnvelope } from '../envelope/envelope.ts'
 import { apiTarget, requestHash } from '../envelope/request-hash.ts'
 import { type SealingRecipient, sealEnvelope } from '../envelope/seal.ts'
-import type { Reservation, Signer } from '../signing/signer.ts'
+import type { Reservation } from '../signing/signer.ts'
 
 /** Seconds that an answer may be opened after it was made. */
-const ANSWER_LIFE_S = 300
+export const ANSWER_LIFE_S = 300
 
 export interface AnswerToSeal {
   op: string
@@ -40,28 +40,23 @@ export function hashRequest(
 }
 
 /** Seals an answer to one recipient and has it signed in the place that was reserved for it. */
-export async function sealAnswer(
-  { provider, signer, clock }: { provider: CryptoProvider; signer: Signer; clock: Clock },
+export function sealAnswer(
+  { provider, clock }: { provider: CryptoProvider; clock: Clock },
   recipient: SealingRecipient,
   reservation: Reservation,
   answer: AnswerToSeal,
 ): Promise<HybridCryptoEnvelope> {
   const iat = Math.floor(clock.now() / 1000)
-  const sealed = sealEnvelope(
-    provider,
-    recipient,
-    signer.issuerKeyId,
-    {
-      op: answer.op,
-      sub: answer.subject,
-      rid: answer.requestId,
-      rqh: answer.requestHash,
-      st: answer.status,
-      seq: null,
-      iat,
-      exp: iat + ANSWER_LIFE_S,
-    },
-    utf8(JSON.stringify(answer.plaintext)),
-  )
-  return reservation.sign(sealed)
+  const claims = {
+    op: answer.op,
+    sub: answer.subject,
+    rid: answer.requestId,
+    rqh: answer.requestHash,
+    st: answer.status,
+    seq: null,
+    iat,
+    exp: iat + ANSWER_LIFE_S,
+  }
+  const plaintext = utf8(JSON.stringify(answer.plaintext))
+  return reservation.sign((issuerKeyId) => sealEnvelope(provider, recipient, issuerKeyId, claims, plaintext))
 }

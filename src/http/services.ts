@@ -8,17 +8,22 @@ import type { Idempotency } from '../idempotency/idempotency.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Integrations } from '../integrations/integrations.ts'
 import type { DeploymentKeys } from '../keys/deployment-keys.ts'
+import type { TenantSigningKeys } from '../keys/tenant-signing-keys.ts'
+import type { Custody } from '../messaging/custody.ts'
 import type { Publish } from '../messaging/publish.ts'
 import type { Collect } from '../messaging/subscribe.ts'
 import type { TestConnection } from '../messaging/test-connection.ts'
+import type { Metrics } from '../observability/metrics.ts'
 import type { Posture } from '../outbound/posture.ts'
 import type { Policies } from '../policies/policies.ts'
 import type { Signer } from '../signing/signer.ts'
+import type { TenantQueue } from '../signing/tenant-queue.ts'
 import type { ApiKeys } from '../tenants/api-keys.ts'
 import type { Authenticate } from '../tenants/authenticate.ts'
 import type { Recipients } from '../tenants/recipients.ts'
 import type { CheckRecords } from '../vault/check-records.ts'
 import type { Vault } from '../vault/vault.ts'
+import type { VaultKeys } from '../vault/vault-keys.ts'
 
 /** Whether the parts that every answer needs work right now. */
 export interface Readiness {
@@ -39,6 +44,7 @@ export interface Services {
   publish: Publish
   collect: Collect
   testConnection: TestConnection
+  custody: Pick<Custody, 'processId' | 'unlock' | 'lock' | 'stateOf'>
   /** What is known of the link of an integration: that of its last connection from this process. */
   postureOf: (integration: Pick<Integration, 'id' | 'tenantId'>) => Posture | null
   idempotency: Idempotency
@@ -48,6 +54,15 @@ export interface Services {
   /** Counts a refusal before authentication, for one audit row a source and minute. */
   countRefusal: (address: string) => void
   signer: Signer
+  tenantSigningKeys: TenantSigningKeys
+  vaultKeys: VaultKeys
+  /** Where signatures over callers' data wait. */
+  dataQueue: TenantQueue
+  /** Where answers in envelope version 1 wait for their signature. */
+  version1Queue: TenantQueue
+  /** Whether callers of a tenant may ask for answers in version 1. */
+  allowsVersion1: (tenantId: string) => Promise<boolean>
+  metrics: Metrics
   /** Answers that the decrypt route has opened in this process. */
   replays: (tenantId: string) => ReplayCache
   provider: CryptoProvider

@@ -11,6 +11,8 @@ const cases: Readonly<Record<string, readonly [bad: string, good: string]>> = {
   OUTBOUND_ALLOW: ['10.0.0.0/8,canary', '10.0.0.0/8, fd00::/8'],
   CRYPTO_PROVIDER: ['canary', 'noble'],
   SIGNER_QUEUE_MAX: ['0', '1'],
+  SIGNER_BATCH_MAX: ['1025', '1'],
+  METRICS_TOKEN: ['canary-short', 'canary-long-enough'],
   POOL_MAX_CONNECTIONS: ['1.5', '1'],
   POOL_IDLE_MS: ['999', '1000'],
   BROKER_CONNECT_TIMEOUT_MS: ['30001', '30000'],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isId, isUuid, NO_TENANT, newId, newUuid } from '#src/core/ids.ts'
+import { isId, isUuid, NO_TENANT, newId, newUuid, uuidOfId } from '#src/core/ids.ts'
 
 const times = fc.integer({ min: 0, max: 2 ** 48 - 1 })
 
@@ -61,3 +61,20 @@ test('a UUID in upper case, in braces or with a line end is none', () => {
     assert.equal(isUuid(text), false)
   assert.equal(isUuid(uuid), true)
 })
+
+test('uuidOfId spells the bits of an id as a UUID, the same for every kind', () => {
+  const cases = [
+    [NO_TENANT, '00000000-0000-0000-0000-000000000000'],
+    ['ten_00000000000000000000000001', '00000000-0000-0000-0000-000000000001'],
+    ['ten_01kad3m5e0000000000000000a', '019a9a3a-15c0-0000-0000-00000000000a'],
+    ['root_7zzzzzzzzzzzzzzzzzzzzzzzzz', 'ffffffff-ffff-ffff-ffff-ffffffffffff'],
+  ] as const
+  for (const [id, uuid] of cases) assert.equal(uuidOfId(id), uuid)
+  const id = newId('ten', 0x017f22e279b0)
+  assert.match(uuidOfId(id), /^017f22e2-79b0-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  assert.equal(uuidOfId(id.replace('ten_', 'key_')), uuidOfId(id))
+})
+
+for (const text of ['', 'ten_', 'ten_8zzzzzzzzzzzzzzzzzzzzzzzzz', 'ten_01KAD3M5E0000000000000000A', `${NO_TENANT}0`]) {
+  test(`uuidOfId refuses '${text}'`, () => assert.throws(() => uuidOfId(text), RangeError))
+}

@@ -51,6 +51,7 @@ const bodies: Record<string, unknown> = {
   'vault.rotate': { values: { hostname: 'h', port: 1 } },
   'integrations.update': { name: 'taken' },
   'policies.update': { name: 'taken' },
+  'integrations.unlock': { custody_key: Buffer.alloc(32).toString('base64url') },
   'recipients.confirm': { proof: Buffer.alloc(64).toString('base64') },
 }
 

@@ -16,8 +16,10 @@ export const integrationsList = defineOperation({
   statuses: [200],
   errors: [],
   async handle(services, request) {
-    const read = (page: { limit: number; after: string | undefined }) =>
-      services.integrations.list(request.caller.tenantId, page)
-    return answerPage(services, 'integrations.list', request, read, (one) => viewOf(services, one))
+    async function read(page: { limit: number; after: string | undefined }) {
+      const { items, nextAfter } = await services.integrations.list(request.caller.tenantId, page)
+      return { items: await Promise.all(items.map((one) => viewOf(services, one))), nextAfter }
+    }
+    return answerPage(services, 'integrations.list', request, read, (one) => one)
   },
 })

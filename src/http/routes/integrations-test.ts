@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { custodyKeyHeader, withCustodyKey } from '../custody-headers.ts'
 import { integrationExample, posture, warningOf } from '../integration-view.ts'
 import { defineOperation } from '../operation.ts'
 import { integrationId } from '../schemas.ts'
@@ -30,7 +31,7 @@ export const integrationsTest = defineOperation({
   path: '/api/v2/integrations/:id/test',
   summary: 'Test the connection to the broker',
   description:
-    'Dials, does TLS and CONNECT, and says how the link is protected and what the broker grants. Neither publishes nor subscribes, so it needs no allowed operation.',
+    'Dials, does TLS and CONNECT, and says how the link is protected and what the broker grants. Neither publishes nor subscribes, so it needs no allowed operation. A credential in split custody needs the integration to be unlocked, or its custody key in X-Vault-Custody-Key, for this test alone.',
   scopes: ['integrations:write'],
   params: z.strictObject({ id: integrationId }),
   data: tested,
@@ -59,21 +60,31 @@ export const integrationsTest = defineOperation({
     },
   },
   statuses: [200],
-  headers: { 'Request-Deadline-Ms': 'Milliseconds until the answer must be there: 10 to 30000, 10000 when absent.' },
+  headers: {
+    'Request-Deadline-Ms': 'Milliseconds until the answer must be there: 10 to 30000, 10000 when absent.',
+    ...custodyKeyHeader,
+  },
   errors: [
     'object.not_found',
     'destination.not_allowed',
     'credential.expired',
     'integration.invalid',
+    'integration.locked',
+    'custody.rejected',
+    'rate.limited',
     'broker.rejected',
     'broker.unreachable',
     'broker.busy',
     'vault.unavailable',
     'kms.unavailable',
   ],
-  async handle({ integrations, testConnection }, { caller, params, deadlineMs }) {
+  async handle({ integrations, testConnection }, { caller, params, deadlineMs, header }) {
     const integration = await integrations.find(caller.tenantId, params.id)
-    const { latency, posture: link, ...result } = await testConnection({ caller, integration, deadlineMs })
+    const {
+      latency,
+      posture: link,
+      ...result
+    } = await withCustodyKey({ header }, (share) => testConnection({ caller, integration, share, deadlineMs }))
     const latencyMs = Math.round(latency.dial_ms + latency.connack_ms)
     return {
       data: {

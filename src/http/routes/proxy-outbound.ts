@@ -153,6 +153,7 @@ export const proxyOutbound = defineOperation({
     'destination.not_allowed',
     'credential.expired',
     'integration.invalid',
+    'integration.locked',
     'recipient.required',
     'broker.rejected',
     'broker.unreachable',
@@ -186,9 +187,9 @@ export const proxyOutbound = defineOperation({
         admit,
         dryRun,
       }
-      const data = await publish(command)
+      const { result: data, recorded } = await publish(command)
       const status = 'outcome' in data && (data.outcome === 'sent' || data.no_subscribers) ? 202 : 200
-      return { data, status, subject, keep: !dryRun }
+      return { data, status, subject, keep: !dryRun, recorded }
     }
     const { topic, qos: wanted, max_messages: maxMessages, wait_ms: waitMs = 5000, max_bytes: maxBytes } = body.payload
     const given = request.header('request-deadline-ms') !== undefined

@@ -1,9 +1,12 @@
 import { z } from 'zod'
 import { fromBase64, toBase64 } from '../../core/base64.ts'
 import { enrolmentData } from '../../envelope/enrolment.ts'
-import { ML_KEM_SUITE } from '../../envelope/suites.ts'
+import { SUITE_NAMES } from '../../envelope/suites.ts'
 import { defineOperation } from '../operation.ts'
-import { base64Bytes, displayName, recipientId } from '../schemas.ts'
+import { displayName, recipientId } from '../schemas.ts'
+
+/** The longest key, that of X-Wing: 1216 bytes. */
+const MAX_KEY_CHARACTERS = 1624
 
 export const recipientsEnroll = defineOperation({
   id: 'recipients.enroll',
@@ -14,8 +17,12 @@ export const recipientsEnroll = defineOperation({
     'Makes a pending recipient of a key that the client made, and answers with an envelope sealed to it. It becomes active with the proof of step two, or dies after ten minutes.',
   scopes: ['recipients:enroll', 'keys:manage'],
   body: z.strictObject({
-    kem_public_key: base64Bytes(1184).meta({ description: 'ML-KEM-768 encapsulation key, base64, 1184 bytes' }),
-    suite: z.literal(ML_KEM_SUITE),
+    kem_public_key: z
+      .string()
+      .max(MAX_KEY_CHARACTERS)
+      .refine((text) => fromBase64(text) !== undefined, 'must be canonical base64')
+      .meta({ description: 'Encapsulation key of the suite, base64: 1184 bytes of ML-KEM-768, 1216 of X-Wing' }),
+    suite: z.enum(SUITE_NAMES).meta({ description: 'Belongs to the key from enrolment to its end' }),
     name: displayName,
   }),
   data: z

@@ -1,4 +1,12 @@
 import { z } from 'zod'
+import {
+  custodyKeyHeader,
+  enableHeader,
+  newCustodyKey,
+  parseEnable,
+  withCustodyKey,
+  writeCustodyKey,
+} from '../custody-headers.ts'
 import { defineOperation } from '../operation.ts'
 import { entryId, jsonObject } from '../schemas.ts'
 import { entryExample, VAULT_ALGORITHM } from '../vault-entry.ts'
@@ -9,7 +17,7 @@ export const vaultRotate = defineOperation({
   path: '/api/v2/vault/rotate/:id',
   summary: 'Rotate a credential',
   description:
-    'Replaces the values, or encrypts the old ones anew when none are given. The id stays, so integrations follow; connections of the old version drain.',
+    'Replaces the values, or encrypts the old ones anew when none are given. The id stays, so integrations follow; connections of the old version drain. An entry in split custody stays in it, under the same custody key, which has to be sent; X-Vault-Enable-MPC: true makes a new one, and with new values needs no old one: the way out of a lost key. It also moves an ordinary entry into split custody. A new custody key destroys the shares of every version before. Integrations have to be unlocked anew.',
   scopes: ['vault:write'],
   params: z.strictObject({ id: entryId }),
   body: z.strictObject({ values: jsonObject.optional() }),
@@ -21,6 +29,8 @@ export const vaultRotate = defineOperation({
       old_entry_id: entryId,
       version: z.int().min(2),
       algorithm: z.string(),
+      split_custody: z.boolean(),
+      custody_key: newCustodyKey,
     })
     .meta({ id: 'RotatedEntry' }),
   example: {
@@ -32,21 +42,32 @@ export const vaultRotate = defineOperation({
       old_entry_id: entryExample.id,
       version: 2,
       algorithm: VAULT_ALGORITHM,
+      split_custody: false,
+      custody_key: null,
     },
   },
   statuses: [200],
+  headers: { ...custodyKeyHeader, ...enableHeader },
   errors: [
     'object.not_found',
     'credential.expired',
+    'custody.required',
+    'custody.rejected',
+    'rate.limited',
     'vault.unavailable',
     'kms.unavailable',
     'precondition.failed',
     'outcome.unknown',
   ],
   idempotent: true,
-  async handle({ vault }, { caller, params, body }) {
-    const { version } = await vault.rotate(caller, params.id, body.values)
+  async handle({ vault }, { caller, params, body, header }) {
     const { id } = params
-    return { data: { id, credential_id: id, new_entry_id: id, old_entry_id: id, version, algorithm: VAULT_ALGORITHM } }
+    const enable = parseEnable({ header })
+    const { version, custody, custodyShare } = await withCustodyKey({ header }, (share) =>
+      vault.rotate(caller, id, body.values, { share, enable }),
+    )
+    const ids = { id, credential_id: id, new_entry_id: id, old_entry_id: id }
+    const kept = { ...ids, version, algorithm: VAULT_ALGORITHM, split_custody: custody === 1, custody_key: null }
+    return { data: { ...kept, custody_key: writeCustodyKey(custodyShare) }, kept }
   },
 })

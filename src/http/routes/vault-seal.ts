@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { credentialTypes } from '../../vault/credential-types.ts'
+import { enableHeader, newCustodyKey, parseEnable, writeCustodyKey } from '../custody-headers.ts'
 import { defineOperation } from '../operation.ts'
 import { displayName, jsonObject } from '../schemas.ts'
 import { entryExample, vaultEntry, vaultEntryToWire } from '../vault-entry.ts'
@@ -10,7 +11,7 @@ export const vaultSeal = defineOperation({
   path: '/api/v2/vault/seal',
   summary: 'Seal a credential',
   description:
-    'Encrypts the values under the tenant key (ML-KEM-768) and a share that the key wrapper holds. They come back only through unseal.',
+    'Encrypts the values under the tenant key (ML-KEM-768) and a share that the key wrapper holds. They come back only through unseal. With X-Vault-Enable-MPC: true the entry is in split custody: a third part, the custody key, is made, returned in this answer and not stored. Nothing opens the entry without it; integrations on it run only while a holder has unlocked them.',
   scopes: ['vault:write'],
   body: z.strictObject({
     name: displayName.optional(),
@@ -22,7 +23,8 @@ export const vaultSeal = defineOperation({
     ttl_days: z.int().min(1).max(365).optional().meta({ description: 'Days until the entry expires; absent: never' }),
     metadata: jsonObject.optional().meta({ description: 'Not secret: at most 8 KiB, shown in lists' }),
   }),
-  data: vaultEntry,
+  headers: enableHeader,
+  data: z.strictObject({ ...vaultEntry.shape, custody_key: newCustodyKey }).meta({ id: 'SealedEntry' }),
   example: {
     body: {
       name: 'plant broker',
@@ -30,19 +32,21 @@ export const vaultSeal = defineOperation({
       values: { hostname: 'broker.example', port: 8883, username: 'sealwire', password: 'correct horse' },
       ttl_days: 90,
     },
-    data: entryExample,
+    data: { ...entryExample, custody_key: null },
   },
   statuses: [201],
   errors: ['vault.unavailable', 'kms.unavailable', 'outcome.unknown'],
   idempotent: true,
-  async handle({ vault }, { caller, body }) {
-    const entry = await vault.seal(caller, {
+  async handle({ vault }, { caller, body, header }) {
+    const input = {
       name: body.name,
       credentialType: body.credential_type,
       values: body.values,
       ttlDays: body.ttl_days,
       metadata: body.metadata,
-    })
-    return { data: vaultEntryToWire(entry) }
+    }
+    const sealed = await vault.seal(caller, input, { enable: parseEnable({ header }) })
+    const kept = { ...vaultEntryToWire(sealed), custody_key: null }
+    return { data: { ...kept, custody_key: writeCustodyKey(sealed.custodyShare) }, kept }
   },
 })

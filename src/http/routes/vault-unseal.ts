@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import type { CustodyShare } from '../../vault/vault.ts'
+import { custodyKeyHeader, withCustodyKey } from '../custody-headers.ts'
 import { defineOperation } from '../operation.ts'
 import { entryId, jsonObject } from '../schemas.ts'
 import { entryExample } from '../vault-entry.ts'
@@ -8,7 +10,8 @@ export const vaultUnseal = defineOperation({
   method: 'post',
   path: '/api/v2/vault/unseal/:id',
   summary: 'Unseal a credential',
-  description: 'Returns the values in the clear. Each call is on the audit log before it is answered.',
+  description:
+    'Returns the values in the clear. Each call is on the audit log before it is answered. An entry in split custody needs its custody key.',
   scopes: ['vault:unseal'],
   params: z.strictObject({ id: entryId }),
   data: z
@@ -28,9 +31,20 @@ export const vaultUnseal = defineOperation({
     },
   },
   statuses: [200],
-  errors: ['object.not_found', 'credential.expired', 'vault.unavailable', 'kms.unavailable', 'outcome.unknown'],
-  async handle({ vault }, { caller, params }) {
-    const { credentialType, version, values } = await vault.unseal(caller, params.id)
+  headers: custodyKeyHeader,
+  errors: [
+    'object.not_found',
+    'credential.expired',
+    'custody.required',
+    'custody.rejected',
+    'rate.limited',
+    'vault.unavailable',
+    'kms.unavailable',
+    'outcome.unknown',
+  ],
+  async handle({ vault }, { caller, params, header }) {
+    const unseal = (share?: CustodyShare) => vault.unseal(caller, params.id, share)
+    const { credentialType, version, values } = await withCustodyKey({ header }, unseal)
     return {
       data: {
         id: params.id,
