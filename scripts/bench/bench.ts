@@ -1,19 +1,22 @@
-// `npm run bench [-- PART…] [-- --rounds N] [-- --seconds N]`, where a part is `publish` or `policy`; all without one. Prints
-// tables, writes bench-results.json and the figures of the README.
+// `npm run bench [-- PART…] [-- --rounds N] [-- --seconds N]`, where a part is `start`, `signing`, `envelope` or
+// `policy`; all without one. Prints tables, writes bench-results.json and the figures of the README.
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { benchEnvelope } from './envelope.ts'
 import { benchInspection, renderInspection } from './inspection.ts'
 import { benchPolicy } from './policy/policy.ts'
 import { renderBudgets, renderPolicy } from './policy/render.ts'
-import { benchPublish } from './publish.ts'
 import { describeMachine, replaceBetweenMarkers } from './report.ts'
+import { renderSigning, renderTargets } from './signing/render.ts'
+import { benchSigning } from './signing/signing.ts'
+import { benchStart, renderStart } from './start.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '3' } },
+  options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '5' } },
 })
 const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) }
 if (!(options.rounds >= 1) || !(options.seconds >= 1))
@@ -25,6 +28,23 @@ interface Measured {
   text: string
   /** Lines for whoever works on it. */
   remarks?: string
+}
+
+async function start(): Promise<Measured> {
+  const results = await benchStart()
+  return { results, text: renderStart(results) }
+}
+
+async function signing(): Promise<Measured> {
+  const date = new Date().toISOString()
+  const figures = await benchSigning(options)
+  const machine = describeMachine()
+  const measured = `Measured ${date.slice(0, 10)} with \`npm run bench -- signing\` on ${machine}.`
+  return {
+    results: { date, machine, ...figures },
+    remarks: renderTargets(figures),
+    text: [renderSigning(figures), '', measured].join('\n'),
+  }
 }
 
 async function policy(): Promise<Measured> {
@@ -40,7 +60,12 @@ async function policy(): Promise<Measured> {
   }
 }
 
-const parts: Readonly<Record<string, () => Promise<Measured>>> = { publish: () => benchPublish(options), policy }
+const parts: Readonly<Record<string, () => Promise<Measured>>> = {
+  start,
+  signing,
+  envelope: benchEnvelope,
+  policy,
+}
 
 async function readResults(file: string): Promise<Record<string, unknown>> {
   try {

@@ -1,26 +1,5 @@
 import { cpus, release, totalmem, type } from 'node:os'
 
-export interface Rate {
-  peer: string
-  /** Median over the rounds. */
-  sequentialPerS: number
-  concurrentPerS: number
-  concurrentP99Ms: number
-}
-
-export interface Results {
-  date: string
-  machine: string
-  broker: string
-  rounds: number
-  connections: number
-  startMs: number
-  firstStartMs: number
-  serverMiB: number
-  postgresMiB: number | null
-  rates: readonly Rate[]
-}
-
 /** The middle of the sorted values; of an even number the mean of the middle two. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
@@ -35,29 +14,6 @@ export function describeMachine(): string {
   const [cpu] = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)
   return `${cpus().length} cores (${cpu?.model.trim() ?? 'unknown'}), ${memory} GiB, ${type()} ${release()}, Node ${process.versions.node}, OpenSSL ${process.versions.openssl}`
-}
-
-const whole = (value: number) => Math.round(value).toLocaleString('en')
-
-/** Renders the results as the lines that stand in the README. */
-export function renderMarkdown(results: Results): string {
-  const { startMs, firstStartMs, serverMiB, postgresMiB, rates, connections, rounds } = results
-  const rows = rates.map(
-    ({ peer, sequentialPerS, concurrentPerS, concurrentP99Ms }) =>
-      `| ${peer} | ${whole(sequentialPerS)} | ${whole(concurrentPerS)} | ${whole(concurrentP99Ms)} ms |`,
-  )
-  const database = postgresMiB === null ? '' : `, and its own PostgreSQL ${whole(postgresMiB)} MiB`
-  return [
-    `Publishes per second at QoS 1 through ${results.broker}, client, server, database and broker on one machine; median of ${rounds} rounds.`,
-    '',
-    `| | one after the other | ${connections} connections | 99 % within |`,
-    '| --- | --- | --- | --- |',
-    ...rows,
-    '',
-    `The server listens after ${whole(startMs)} ms (${whole(firstStartMs)} ms on its first start, which makes database and keys) and takes ${whole(serverMiB)} MiB when idle${database}.`,
-    '',
-    `Measured ${results.date.slice(0, 10)} with \`npm run bench\` on ${results.machine}.`,
-  ].join('\n')
 }
 
 /** The comments between which the figures of a part stand. */

@@ -56,7 +56,7 @@ const account = () => ({ username: 'quickstart', password: randomBytes(18).toStr
 
 async function startOwnMosquitto(): Promise<Broker> {
   const { username, password } = account()
-  const broker = await startMosquitto({ users: { [username]: password } })
+  const broker = await startMosquitto({ users: { [username]: password }, settings: ['max_inflight_messages 1000'] })
   const port = broker.ports.tcp
   const credential = { hostname: '127.0.0.1', port, username, password }
   return { words: `Mosquitto on 127.0.0.1:${port}`, protocol: 'mqtt', credential, stop: () => broker.stop() }

@@ -3,7 +3,9 @@ import fs from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { configNames, parseConfig } from '#src/config/config.ts'
-import { median, renderMarkdown, replaceBetweenMarkers } from '../../scripts/bench/report.ts'
+import { median, replaceBetweenMarkers } from '../../scripts/bench/report.ts'
+import { renderSigning, renderTargets } from '../../scripts/bench/signing/render.ts'
+import { renderStart } from '../../scripts/bench/start.ts'
 
 const read = (file: string) => fs.readFileSync(fileURLToPath(new URL(`../../${file}`, import.meta.url)), 'utf8')
 const readme = read('README.md')
@@ -48,7 +50,8 @@ test('figures go between the markers of a text and nowhere else', () => {
   assert.equal(once, 'before\n<!-- bench:a:start -->\nnew\n<!-- bench:a:end -->\nafter\n')
   assert.equal(replaceBetweenMarkers(once, 'a', 'new'), once)
   assert.throws(() => replaceBetweenMarkers(text, 'b', 'new'), /bench:b:start/)
-  for (const part of ['publish', 'policy']) assert.notEqual(replaceBetweenMarkers(readme, part, 'new'), readme)
+  for (const part of ['start', 'signing', 'envelope', 'policy'])
+    assert.notEqual(replaceBetweenMarkers(readme, part, 'new'), readme)
 })
 
 test('the median is the middle of an odd number of values and the mean of the middle two of an even one', () => {
@@ -57,23 +60,21 @@ test('the median is the middle of an odd number of values and the mean of the mi
   assert.throws(() => median([]), RangeError)
 })
 
-test('the figures name machine, day, rounds and every peer', () => {
-  const rate = { sequentialPerS: 1234.5, concurrentPerS: 6600.4, concurrentP99Ms: 20.2 }
-  const text = renderMarkdown({
-    date: '2026-01-02T03:04:05Z',
-    machine: 'a machine',
-    broker: 'Mosquitto',
-    rounds: 5,
-    connections: 64,
-    startMs: 321.4,
-    firstStartMs: 999,
-    serverMiB: 100,
-    postgresMiB: null,
-    rates: [
-      { peer: 'one', ...rate },
-      { peer: 'other', ...rate },
-    ],
-  })
-  for (const part of ['2026-01-02', 'a machine', '5 rounds', '| one | 1,235 | 6,600 | 20 ms |', '| other |', '321 ms'])
+test('the figures of a start name machine and day', () => {
+  const measured = { firstStartMs: 999, startMs: 321.4, serverMiB: 100, postgresMiB: null }
+  const text = renderStart({ date: '2026-01-02T03:04:05Z', machine: 'a machine', ...measured })
+  for (const part of ['2026-01-02', 'a machine', '321 ms', '999 ms', '100 MiB']) assert.ok(text.includes(part), part)
+})
+
+test('the figures of signing name every program, rounds and connections, and a target that is missed', () => {
+  const figures = { p50Ms: 1, p99Ms: 20.2, cpuS: null, batch: null, loopDelayP99Ms: 3 }
+  const measurements = ['a', 'b', 'c', 'd', 'e', 'n'].flatMap((letter) =>
+    [1, 64, 256].map((connections) => ({ letter, name: `program ${letter}`, connections, perS: 6600.4, ...figures })),
+  )
+  const results = { rounds: 5, measurements }
+  const text = renderSigning(results)
+  for (const part of ['5 rounds', '| a: program a | 6,600 | 1.0 | 20 | – | – | 3.0 |', '256 connections'])
     assert.ok(text.includes(part), part)
+  assert.match(renderTargets(results), /^missed {2}64: b \/ c, requests: 1.00 \(at least 3\)$/m)
+  assert.match(renderTargets(results), /^holds {3}64: b \/ a, requests: 1.00 \(at least 0.25\)$/m)
 })

@@ -5,6 +5,7 @@ import { assertKnownEvent } from '#src/audit/actions.ts'
 import type { Audit, AuditEvent, Caller } from '#src/audit/audit.ts'
 import type { Clock } from '#src/core/clock.ts'
 import { AppError } from '#src/core/errors.ts'
+import { silentLog } from '#src/core/log.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import type { CryptoProvider } from '#src/crypto/provider.ts'
 import { opensslProvider } from '#src/crypto-native/openssl.ts'
@@ -141,7 +142,7 @@ export async function testDeployment({ provider = opensslProvider }: { provider?
   const users = new Map<string, readonly string[]>()
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
   const tenantKeys = createTenantKeys({ db, wrapper, provider, clock, feed })
-  const deps = { db, feed, provider, clock, audit, wrapper, tenantKeys, pepper: keys.pepper }
+  const deps = { db, feed, provider, clock, audit, wrapper, tenantKeys, peppers: keys.peppers, log: silentLog }
   const usersOf = async (_tx: Queryable, tenantId: string, id: string) => users.get(`${tenantId}/${id}`) ?? []
   const parts = {
     tenants: createTenants(deps),

@@ -1,6 +1,7 @@
 /**
- * Prints `test/vectors/vault-record.json`, made once and frozen. It follows the description of the record, not its code:
- * nothing of `src/vault` is used, so that the two check each other. Run with `node test/support/make-vault-vector.ts`.
+ * Prints `test/vectors/vault-record.json`, or with `custody` `vault-record-custody.json`, made once and frozen. It follows the
+ * description of the record, not its code: nothing of `src/vault` is used, so that the two check each other. Run with
+ * `node test/support/make-vault-vector.ts [custody]`.
  */
 import { createCipheriv, createHash, hkdfSync } from 'node:crypto'
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js'
@@ -17,22 +18,24 @@ const u32 = (value: number) => {
 const range = (from: number, length: number) => Buffer.from(Array.from({ length }, (_, i) => (from + i) & 255))
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 
+const custody = process.argv[2] === 'custody' ? 1 : 0
 const context = {
   tenantId: 'ten_01kat4hvr07rf9mm9f7nrvz4gg',
   entryId: '019aa0c8-6f00-7c3e-9a51-2f3d5c7b9e10',
   version: 3,
   credentialType: 'custom_kv',
   schema: 1,
-  custody: 0,
+  custody,
 }
 const values = '{"hostname":"broker.example","port":8883,"username":"sealwire","password":"correct horse"}'
 const [vaultKeyId, shareKmsKeyId] = ['kem_01kat4hvr07rf9mm9f7nrvz4gg', 'local-1']
-const [kemSeed, coins, share, nonce, wrappedShare] = [
+const [kemSeed, coins, share, nonce, wrappedShare, custodyShare] = [
   range(0, 64),
   range(64, 32),
   range(96, 32),
   range(128, 12),
   range(140, 96),
+  range(7, custody * 32),
 ]
 
 const { publicKey: ek } = ml_kem768.keygen(kemSeed)
@@ -45,7 +48,7 @@ const contextBytes = Buffer.concat([
   u32(context.schema),
   Buffer.from([context.custody]),
 ])
-const ikm = Buffer.concat([sharedSecret, share])
+const ikm = Buffer.concat([sharedSecret, share, custodyShare])
 const salt = createHash('sha512').update(kemCiphertext).update(ek).digest()
 const info = Buffer.concat([Buffer.from('sealwire/vault/v1\0'), lp(contextBytes)])
 const okm = Buffer.from(hkdfSync('sha512', ikm, salt, info, 64))
@@ -67,6 +70,7 @@ const vector = {
   ek: hex(ek),
   sharedSecret: hex(sharedSecret),
   share: hex(share),
+  ...(custody === 1 && { custodyShare: hex(custodyShare) }),
   contextBytes: hex(contextBytes),
   ikm: hex(ikm),
   salt: hex(salt),

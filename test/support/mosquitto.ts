@@ -109,6 +109,7 @@ async function writeConfig(
     ...(asRoot ? ['user root'] : []),
     'per_listener_settings true',
     'persistence false',
+    'set_tcp_nodelay true', // otherwise a PUBACK may wait for a delayed ACK of the client
     'log_type all',
     'log_dest stderr',
     ...[...ports].flatMap(([kind, port]) => listenerLines(kind, port, dir, options)),

@@ -13,7 +13,7 @@ import { type PublishedKey, rootFingerprint, signKeyDocument } from '#src/envelo
 import { apiTarget, requestHash } from '#src/envelope/request-hash.ts'
 import { type Claims, type SealingRecipient, sealEnvelope } from '#src/envelope/seal.ts'
 import { signLeaves } from '#src/envelope/sign-leaves.ts'
-import { ML_KEM_SUITE } from '#src/envelope/suites.ts'
+import { findSuite, ML_KEM_SUITE } from '#src/envelope/suites.ts'
 import type { Recipient } from '#src/sdk/recipient.ts'
 
 /** One request as the stub received it. */
@@ -234,8 +234,9 @@ export async function startSealedStub(provider: CryptoProvider = opensslProvider
           ? bareSuccess({ id: pending?.recipientId })
           : bareRefusal(404, 'object.not_found')
       }
-      const kem = provider.kemPublicKey(fromBase64(json['kem_public_key'] ?? '') ?? new Uint8Array())
-      if (!kem) return bareRefusal(400, 'request.invalid')
+      const suite = findSuite(json['suite'] ?? '')
+      const kem = suite?.publicKey(provider, fromBase64(json['kem_public_key'] ?? '') ?? new Uint8Array())
+      if (!suite || !kem) return bareRefusal(400, 'request.invalid')
       const macKey = provider.randomBytes(64)
       const ids = {
         tenantId: sealing.tenantId,
@@ -246,7 +247,7 @@ export async function startSealedStub(provider: CryptoProvider = opensslProvider
       pending = { mac: provider.macKey(macKey), recipientId: ids.recipientId, ek: kem.bytes }
       const { recipientId, kemKeyId, macKeyId } = ids
       const data = { recipient_id: recipientId, kem_key_id: kemKeyId, mac_key_id: macKeyId, mac_key: toBase64(macKey) }
-      enrolled = { ...ids, suite: ML_KEM_SUITE, kem, mac: pending.mac }
+      enrolled = { ...ids, suite: suite.name, kem, mac: pending.mac }
       const claims = { op: 'recipients.enroll', sub: recipientId }
       return sealed(request, success(data), { status: 201, recipient: enrolled, claims })
     }

@@ -12,18 +12,26 @@ function environment(env: Record<string, string>): Record<string, string> {
   return { PATH: process.env['PATH'] ?? '', PORT: '0', OUTBOUND_ALLOW: '127.0.0.0/8', LOG_FORMAT: 'json', ...env }
 }
 
-/** Starts the server as operators run it, in a process that can be killed, and resolves when it listens. */
-export async function startServerProcess(env: Record<string, string>): Promise<ServerProcess> {
+/**
+ * Starts the server as operators run it, in a process that can be killed, and resolves when it listens. `said` is called with
+ * whatever it writes, to stdout and stderr.
+ */
+export async function startServerProcess(
+  env: Record<string, string>,
+  said?: (text: string) => void,
+): Promise<ServerProcess> {
   const child = spawn(process.execPath, ['src/main.ts'], {
     env: environment(env),
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', said ? 'pipe' : 'inherit'],
   })
+  if (said)
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => said(chunk.toString()))
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
     const { msg, url } = JSON.parse(line) as { msg: string; url?: string }
     if (msg !== 'listening' || url === undefined) continue
     child.stdout?.resume()
     child.unref() // a test that fails before it stops the server still ends, and takes it along
-    ;(child.stdout as Socket).unref()
+    for (const stream of [child.stdout, child.stderr]) (stream as Socket | null)?.unref()
     process.once('exit', () => child.kill('SIGKILL'))
     return { url, child }
   }

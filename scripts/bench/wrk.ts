@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import fs from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { isDebian, unpackDebianPackages } from '../test/debian-packages.ts'
+import { findCommand } from '../test/run-command.ts'
+
+/** One request, sent again and again. */
+export interface Request {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+export interface Load {
+  readonly perS: number
+  /** Milliseconds. */
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly requests: number
+}
+
+/** A load generator that takes little of the processor that it shares with what it measures. */
+export interface LoadGenerator {
+  /**
+   * Sends POST requests over a number of connections, one at a time on each.
+   *
+   * @throws {Error} for a single lost answer, or one that is no 2xx
+   */
+  load(request: Request, connections: number, seconds: number): Promise<Load>
+}
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const CACHE = path.join(root, '.cache/wrk')
+
+async function findLibraries(): Promise<string> {
+  const library = path.join(CACHE, 'usr/lib')
+  const folders = existsSync(library) ? await fs.readdir(library, { withFileTypes: true }) : []
+  return folders
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => path.join(library, name))
+    .join(':')
+}
+
+/** Finds wrk on the PATH or in the cache; on Debian it is unpacked there, with nothing installed. */
+async function findWrk(): Promise<string> {
+  const installed = findCommand(['wrk'])
+  if (installed !== undefined) return installed
+  const cached = path.join(CACHE, 'usr/bin/wrk')
+  if (!existsSync(cached) && isDebian()) await unpackDebianPackages(['wrk'], CACHE)
+  if (existsSync(cached)) return cached
+  throw new Error('wrk is not installed: https://github.com/wg/wrk (brew install wrk)')
+}
+
+/** What wrk says at the end, as one line of JSON; its own report rounds. Times in microseconds. */
+const REPORT = `
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format('\\n{"requests":%d,"us":%d,"p50":%d,"p99":%d,"failed":%d}\\n', summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end`
+
+function luaText(text: string): string {
+  return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`
+}
+
+export async function createLoadGenerator(): Promise<LoadGenerator & AsyncDisposable> {
+  const wrk = await findWrk()
+  const libraries = await findLibraries()
+  const scratch = await fs.mkdtemp(path.join(tmpdir(), 'sealwire-wrk-'))
+  return {
+    async load({ url, headers, body }, connections, seconds) {
+      const script = path.join(scratch, 'request.lua')
+      const lines = Object.entries(headers).map(([name, value]) => `wrk.headers[${luaText(name)}] = ${luaText(value)}`)
+      await fs.writeFile(script, ['wrk.method = "POST"', `wrk.body = ${luaText(body)}`, ...lines, REPORT].join('\n'), {
+        mode: 0o600,
+      })
+      const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url]
+      const { stdout } = await run(wrk, args, { env: { ...process.env, LD_LIBRARY_PATH: libraries } })
+      const line = stdout.trimEnd().split('\n').at(-1) ?? ''
+      const said = JSON.parse(line) as { requests: number; us: number; p50: number; p99: number; failed: number }
+      if (said.failed > 0 || said.requests === 0)
+        throw new Error(`${url}: ${said.failed} lost or refused calls, ${said.requests} in all\n${stdout}`)
+      return {
+        perS: (said.requests / said.us) * 1e6,
+        p50Ms: said.p50 / 1000,
+        p99Ms: said.p99 / 1000,
+        requests: said.requests,
+      }
+    },
+    [Symbol.asyncDispose]: () => fs.rm(scratch, { recursive: true, force: true }),
+  }
+}
