@@ -172,11 +172,6 @@ export function outcomeOf(intent: string): string {
   return intent.replace(/\.intent$/, '.outcome')
 }
 
-/** The intent that an action closes, if it closes one. */
-export function intentOf(action: string): string | undefined {
-  return action.endsWith('.outcome') ? action.replace(/\.outcome$/, '.intent') : undefined
-}
-
 /** The id that an intent and its outcome share. */
 export function correlationOf(event: Pick<AuditEvent, 'messageId' | 'requestId'>): string | undefined {
   return event.messageId ?? event.requestId

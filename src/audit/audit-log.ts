@@ -31,7 +31,8 @@ export interface AuditLog extends Audit {
 }
 
 interface Job {
-  rows: readonly PendingRow[]
+  readonly rows: readonly PendingRow[]
+  readonly expiresMs: number
   resolve(): void
   reject(err: AppError): void
 }
@@ -50,10 +51,36 @@ function unavailable(reason: string, cause?: unknown): AppError {
 export function createAuditLog({ db, provider, headKey, clock, limits: given }: AuditLogDeps): AuditLog {
   const limits: AuditLimits = { maxQueuedRows: 8192, maxFlushRows: 1024, timeoutMs: 2000, ...given }
   const store = createChainStore({ db, provider, headKey })
+  /** In the order of their arrival, which is that of their expiry. */
   const queue = new Set<Job>()
+  let inFlight: readonly Job[] = []
   let queuedRows = 0
   let draining: Promise<void> | undefined
   let closed = false
+  let timer: NodeJS.Timeout | undefined
+
+  /** One timer for all jobs: it goes off for the oldest of when it was set, and is set again for what is the oldest then. */
+  function watch(): void {
+    const [oldest] = inFlight.length > 0 ? inFlight : queue
+    timer = oldest && setTimeout(expire, Math.max(1, oldest.expiresMs - performance.now()))
+  }
+
+  function expire(): void {
+    const nowMs = performance.now() // as the timer counts, also under another clock
+    const isLate = (job: Job) => job.expiresMs <= nowMs
+    const queued = [...queue].filter(isLate)
+    for (const job of [...inFlight.filter(isLate), ...queued]) {
+      job.reject(unavailable(`not committed within ${limits.timeoutMs} ms`))
+    }
+    inFlight = inFlight.filter((job) => !isLate(job))
+    for (const job of queued) leave(job)
+    watch()
+  }
+
+  function leave(job: Job): void {
+    queue.delete(job)
+    queuedRows -= job.rows.length
+  }
 
   function takeBatch(): Job[] {
     const batch: Job[] = []
@@ -84,29 +111,22 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
 
   async function drain(): Promise<void> {
     await nextTurn() // everything that this turn of the loop still brings shares the first commit
-    while (queue.size > 0) await flush(takeBatch())
+    while (queue.size > 0) {
+      const batch = takeBatch()
+      inFlight = batch
+      await flush(batch)
+      inFlight = []
+    }
+    clearTimeout(timer)
+    timer = undefined
     draining = undefined
   }
 
   function enqueue(rows: readonly PendingRow[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      const job: Job = {
-        rows,
-        resolve: () => {
-          clearTimeout(timer)
-          resolve()
-        },
-        reject: (err) => {
-          clearTimeout(timer)
-          reject(err)
-        },
-      }
-      const timer = setTimeout(() => {
-        if (queue.delete(job)) queuedRows -= rows.length
-        reject(unavailable(`not committed within ${limits.timeoutMs} ms`))
-      }, limits.timeoutMs)
-      queue.add(job)
+      queue.add({ rows, expiresMs: performance.now() + limits.timeoutMs, resolve, reject })
       queuedRows += rows.length
+      if (timer === undefined) watch()
       draining ??= drain()
     })
   }

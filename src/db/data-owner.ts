@@ -39,12 +39,15 @@ function tryLink(from: string, to: string): boolean {
   }
 }
 
+/** Another process, which runs, owns the folder; the message names it. */
+export class DirectoryOwned extends Error {}
+
 /**
  * Makes this process the only owner of `directory` and returns how to give it up. The owner is whoever the highest
  * `owner.<generation>` names. A successor creates the next generation, which only one can, and only the owner of a higher
  * one removes lower ones; so two processes that find the same dead owner never both win.
  *
- * @throws {Error} that names the owner when it still runs
+ * @throws {DirectoryOwned} while the owner runs
  */
 export function ownDirectory(directory: string): { release(): void } {
   const draft = path.join(directory, `owner-${process.pid}-${Math.random().toString(36).slice(2)}`)
@@ -57,7 +60,9 @@ export function ownDirectory(directory: string): { release(): void } {
       const file = (generation: number) => path.join(directory, `owner.${generation}`)
       const owner = ownerOf(file(newest))
       if (owner && isRunning(owner)) {
-        throw new Error(`${directory} belongs to process ${owner.pid} since ${owner.since}. Stop that one first.`)
+        throw new DirectoryOwned(
+          `${directory} belongs to process ${owner.pid} since ${owner.since}. Stop that one first.`,
+        )
       }
       if (!tryLink(draft, file(newest + 1))) continue
       const all = generations(directory)

@@ -7,6 +7,8 @@ export interface Result<Row> {
 export interface QueryOptions {
   /** A name under which each connection parses and plans the statement once; one name, one text. */
   prepareAs?: string
+  /** In place of the 2 s: for what an operator waits for. */
+  timeoutMs?: number
 }
 
 /** What a store needs: parameters only, never text put together from input. */

@@ -10,6 +10,8 @@ export interface ConnectionOptions {
   port?: number | undefined
   user?: string | undefined
   database?: string | undefined
+  /** Milliseconds until a connection must stand; 2,000 unless told. */
+  connectTimeoutMs?: number | undefined
 }
 
 export interface PoolOptions extends ConnectionOptions {
@@ -25,10 +27,10 @@ const IDLE_IN_TRANSACTION_MS = 10_000
 
 /** Translates our options into those of `pg`; the only place that reveals the URL. */
 export function clientConfig(options: ConnectionOptions): pg.ClientConfig {
-  const { connectionString, host, port, user, database } = options
+  const { connectionString, host, port, user, database, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options
   return {
     application_name: 'sealwire',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: connectTimeoutMs,
     keepAlive: true,
     ...(connectionString && { connectionString: connectionString.reveal() }),
     ...(host !== undefined && { host }),
@@ -51,13 +53,22 @@ interface Session {
 function sessionOn(client: pg.PoolClient): Session {
   const session: Session = {
     lost: false,
-    async ask<Row extends object>(text: string, values?: readonly unknown[], { prepareAs: name }: QueryOptions = {}) {
-      const query = { text, ...(values && { values: [...values] }), ...(name !== undefined && { name }) }
+    async ask<Row extends object>(text: string, values?: readonly unknown[], options: QueryOptions = {}) {
+      const { prepareAs: name, timeoutMs } = options
+      const query = {
+        text,
+        ...(values && { values: [...values] }),
+        ...(name !== undefined && { name }),
+        ...(timeoutMs !== undefined && { query_timeout: timeoutMs + ANSWER_TIMEOUT_MS - STATEMENT_TIMEOUT_MS }),
+      }
       try {
+        if (timeoutMs !== undefined) await client.query(`set statement_timeout = ${Math.round(timeoutMs)}`)
         return (await client.query<Row>(query)) as Result<Row> & { command: string }
       } catch (err) {
         session.lost ||= isConnectionLost(err)
         throw databaseError(err)
+      } finally {
+        if (timeoutMs !== undefined) session.lost = true // with the time-out of the session
       }
     },
   }

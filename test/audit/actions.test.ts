@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { actions, assertKnownEvent, intentOf, isIntent, outcomeOf } from '#src/audit/actions.ts'
+import { actions, assertKnownEvent, isIntent, outcomeOf } from '#src/audit/actions.ts'
 import type { AuditEvent } from '#src/audit/audit.ts'
 
 const event: AuditEvent = {
@@ -31,10 +31,7 @@ test('every intent in the table has its outcome, and no member could hold a payl
   const names = Object.keys(actions)
   const intents = names.filter(isIntent)
   assert.ok(intents.length >= 2)
-  for (const intent of intents) {
-    assert.ok(names.includes(outcomeOf(intent)), intent)
-    assert.equal(intentOf(outcomeOf(intent)), intent)
-  }
+  for (const intent of intents) assert.ok(names.includes(outcomeOf(intent)), intent)
   const members = Object.values(actions).flat()
   assert.ok(members.length > 50)
   for (const member of members) assert.doesNotMatch(member, /^(payload|message|values?|password|secret|key|token)$/)

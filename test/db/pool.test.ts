@@ -31,6 +31,20 @@ const insert = 'insert into notes values ($1, $2)'
 const notes = async () =>
   (await database.db.query<{ id: number }>('select id from notes order by id')).rows.map((r) => r.id)
 
+test('a statement has the time that it is given, and the next one has the two seconds again', async () => {
+  const startedAt = performance.now()
+  await assert.rejects(db.query('select pg_sleep(60)', [], { timeoutMs: 50 }), unavailable)
+  assert.ok(performance.now() - startedAt < 2_000)
+  const shown = 'show statement_timeout'
+  assert.deepEqual((await db.query(shown, [], { timeoutMs: 60_000 })).rows, [{ statement_timeout: '1min' }])
+  await db.transaction(async (tx) => {
+    assert.deepEqual((await tx.query(shown, [], { timeoutMs: 60_000 })).rows, [{ statement_timeout: '1min' }])
+    await tx.query(insert, [1, 'kept'])
+  })
+  assert.deepEqual(await notes(), [1])
+  assert.deepEqual((await db.query(shown)).rows, [{ statement_timeout: '2s' }])
+})
+
 test('a statement that runs for two seconds is stopped, and the connection serves on', async () => {
   const pid = await backend()
   const startedAt = performance.now()

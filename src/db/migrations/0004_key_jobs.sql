@@ -11,7 +11,7 @@ create table key_jobs (
   unusable_count integer not null default 0,
   problem        text,                       -- code of what stopped the last run
   run_at         timestamptz not null,       -- not before
-  emptied_at     timestamptz,                -- since when no record needs an old key
+  emptied_at     timestamptz,                -- since when nothing has moved, and nothing is left that can
   lease_owner    text,
   lease_until    timestamptz,
   created_at     timestamptz not null,
@@ -26,3 +26,8 @@ create index vault_versions_vault_key on vault_versions (tenant_id, custody, vau
 create index vault_versions_share_key on vault_versions (tenant_id, share_kms_key_id, entry_id, version)
   where wrapped_share is not null;
 create index keys_kms_key on keys (kms_key_id, id) where wrapped is not null;
+
+-- Keys of a tenant, however many tenants there are; and whether a public half is one of ours (its ML-KEM-768 part).
+create index keys_tenant on keys (tenant_id, purpose);
+create index keys_kem_half on keys using hash (substring(public from 1 for 1184))
+  where purpose in ('vault-key', 'canary', 'object-key', 'v1-key');
