@@ -49,7 +49,7 @@ export async function checkCanary(provider: CryptoProvider, wrapper: KeyWrapper,
   const refuse = (cause: unknown) =>
     new AppError(
       'kms.unavailable',
-      `Canary ${canary.id}, wrapped under KMS key ${canary.kmsKeyId}, did not open with the ${wrapper.provider} key wrapper (its key: ${wrapper.defaultKeyId}). Start with the keys that this database was made with.`,
+      `Canary ${canary.id}, wrapped under KMS key ${canary.kmsKeyId}, did not open with the ${wrapper.provider} key wrapper (its key: ${wrapper.defaultKeyId}). Is the wrapper there, with the keys that this database was made with?`,
       { cause },
     )
   let seed: Bytes

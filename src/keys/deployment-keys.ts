@@ -10,6 +10,7 @@ import type { IssuerKey } from '../envelope/open.ts'
 import type { KeyWrapper } from '../kms/kms.ts'
 import { checkCanary } from './canary.ts'
 import { hasKeys, writeFirstKeys } from './first-keys.ts'
+import { createFollower, RETRY_MS } from './follow-changes.ts'
 import { activeKey, viewOf } from './key-view.ts'
 import { createSecretOpener, type NamedMacKey, type SigningPair } from './open-secrets.ts'
 import { createServedDocument } from './served-document.ts'
@@ -20,6 +21,7 @@ export { hasKeys } from './first-keys.ts'
 /** The peppers of API keys: one makes digests, retired ones still verify. */
 export interface Peppers {
   readonly active: NamedMacKey
+  /** @throws {AppError} `kms.unavailable` for one that is there, but did not open here yet */
   find(id: string): MacKey | undefined
   /** Reads the keys again: for a digest under a pepper that this process has not heard of. */
   refresh(): Promise<void>
@@ -35,7 +37,7 @@ export interface DeploymentKeys {
   /** `b64u(SHA-384(root public key))`: what a recipient pins. */
   readonly rootFingerprint: string
   readonly issuer: SigningPair
-  /** Signs checkpoints of the audit log. */
+  /** For checkpoints of the audit log. */
   readonly auditKey: SigningPair
   readonly pepper: NamedMacKey
   readonly peppers: Peppers
@@ -50,6 +52,8 @@ export interface DeploymentKeys {
   documentState(): Promise<{ isRootOffline: boolean; expiresAtS: number }>
   /** Every issuer key that was ever published, by id, with its state. */
   issuers(): ReadonlyMap<string, IssuerKey>
+  /** Reports whether this process holds the private half of a signing key, in use or not yet. */
+  isOpen(id: string): boolean
   /** Opens the canary again: resolves while the key wrapper works. @throws {AppError} as the start does */
   probe(): Promise<void>
   /** Reads the keys again. @throws {AppError} when one that is to be used did not open; what did is in use all the same */
@@ -68,8 +72,8 @@ export interface DeploymentKeysDeps {
 
 /** Milliseconds that a revoked key may stay in use while its successor is unwrapped. */
 const UNWRAP_GRACE_MS = 300
-/** Milliseconds between two reloads while one fails, or the change feed is away. */
-const RETRY_MS = 500
+/** Milliseconds that a key must still be good for when it goes on being used in place of one that did not open. */
+const UNTIL_NEXT_LOAD_MS = 2 * RETRY_MS
 
 /**
  * Opens the keys of the deployment and keeps them in memory, so that a KMS outage does not stop answers. An empty
@@ -86,7 +90,7 @@ export async function openDeploymentKeys(deps: DeploymentKeysDeps): Promise<Depl
   const first = await findKeys(db, DEPLOYMENT)
   await checkCanary(provider, wrapper, activeKey(first, 'canary'))
   await opener.openAll(first)
-  let view = viewOf(provider, first, opener.secrets, undefined)
+  let view = viewOf(provider, first, opener.secrets, undefined, clock.now())
   const [failure] = view.failures
   if (failure !== undefined) throw failure
 
@@ -94,7 +98,7 @@ export async function openDeploymentKeys(deps: DeploymentKeysDeps): Promise<Depl
   async function load(): Promise<void> {
     const rows = await findKeys(db, DEPLOYMENT)
     await Promise.race([opener.openAll(rows), delay(UNWRAP_GRACE_MS, undefined, { ref: false })])
-    const next = viewOf(provider, rows, opener.secrets, view)
+    const next = viewOf(provider, rows, opener.secrets, view, clock.now() + UNTIL_NEXT_LOAD_MS)
     served.changed(view, next)
     view = next
     const [failed] = view.failures
@@ -118,42 +122,37 @@ export async function openDeploymentKeys(deps: DeploymentKeysDeps): Promise<Depl
   async function reload(): Promise<void> {
     try {
       await refresh()
+      if (view.unopened.size === 0) return
     } catch {
-      await opener.settled() // what took longer than a moment may be open now
-      await refresh()
+      // Asked again below.
     }
+    await opener.settled() // what took longer than a moment may be open now
+    await refresh()
   }
 
-  let retry: NodeJS.Timeout | undefined
-  let closed = false
+  const follower = createFollower({
+    refresh,
+    unopened() {
+      const failed = [...view.unopened].filter((id) => opener.secrets.failures.has(id))
+      return { failed, isOpening: failed.length < view.unopened.size }
+    },
+  })
 
-  function follow(feed: Pick<ChangeFeed, 'on' | 'live'>, log: Log): void {
-    const again = () => {
-      clearTimeout(retry)
-      retry = closed ? undefined : setTimeout(hear, RETRY_MS).unref()
-    }
-    async function hear(): Promise<void> {
-      try {
-        await refresh()
-        if (!feed.live) again()
-      } catch (err) {
-        if (closed) return
-        log.warn({ code: (err as { code?: unknown }).code }, 'keys did not reload; the ones before stay in use')
-        again()
-      }
-    }
-    feed.on('deployment_key', () => void hear())
-  }
-
+  const unavailable = (cause: string) =>
+    new AppError('kms.unavailable', 'A key is not available.', { cause, retryAfterS: 1 })
   const inUse = <Key>(key: Key | undefined, what: string): Key => {
     if (key) return key
-    throw new AppError('kms.unavailable', 'A key is not available.', { cause: `no ${what} is in use`, retryAfterS: 1 })
+    throw unavailable(`no ${what} is in use`)
   }
   const peppers: Peppers = {
     get active() {
       return inUse(view.pepper, 'api-key-pepper')
     },
-    find: (id) => view.peppers.get(id)?.mac,
+    find(id) {
+      const pepper = view.peppers.get(id)
+      if (!pepper && view.unopened.has(id)) throw unavailable(`${id} did not open`)
+      return pepper?.mac
+    },
     refresh: reload,
   }
 
@@ -183,12 +182,10 @@ export async function openDeploymentKeys(deps: DeploymentKeysDeps): Promise<Depl
       return { isRootOffline: isOffline, expiresAtS: (await served.get(view)).expiresAtS }
     },
     issuers: () => view.issuers,
+    isOpen: (id) => opener.secrets.pairs.has(id),
     probe: () => checkCanary(provider, wrapper, view.canary),
     reload,
-    follow,
-    close() {
-      closed = true
-      clearTimeout(retry)
-    },
+    follow: follower.follow,
+    close: follower.close,
   }
 }

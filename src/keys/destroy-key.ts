@@ -1,12 +1,15 @@
 import { AppError } from '../core/errors.ts'
 import type { Queryable } from '../db/db.ts'
 import { createKeyChange, type KeyChangeDeps, type KeyStep, keyById } from './key-change.ts'
-import { activeFromMs, isPublished } from './key-states.ts'
+import { activeFromMs, isPublished, mayMove } from './key-states.ts'
 import { activate } from './rotate-published.ts'
 import { DEPLOYMENT, findKeys, lockKey, type StoredKey } from './stored-key.ts'
 
 /** API keys under a pepper, by its id: `live` ones can still be presented, `ended` ones are revoked or expired. */
 export type CountApiKeys = (db: Queryable) => Promise<ReadonlyMap<string, { live: number; ended: number }>>
+
+/** Reports whether this process holds the private half of a key. */
+type IsOpen = (id: string) => boolean
 
 export interface DestroyDeps extends KeyChangeDeps {
   countApiKeys: CountApiKeys
@@ -21,6 +24,16 @@ export interface Destruction {
 /** Reports whether a retired signing key can no longer be needed: nothing sealed under it still waits for its signature. */
 function isPastWindow({ notAfter }: StoredKey, nowMs: number): boolean {
   return notAfter !== null && notAfter.getTime() < nowMs
+}
+
+/** Why the private half of a key in that state is not destroyed by hand, and what to do instead. */
+function whyNot({ id, purpose, state }: StoredKey): string | undefined {
+  if (state === 'next') return `${id} is published and not used yet. To take it back: sealwire keys revoke ${id}`
+  if (state === 'revoked') return `The private half of ${id} went when it was revoked; nothing is left.`
+  if (state === 'destroyed') return `The private half of ${id} is destroyed already.`
+  if (state !== 'active') return undefined
+  if (!mayMove(purpose, 'active', 'retired')) return `${id} is the ${purpose}: it stays for the life of the database.`
+  return `${id} is in use. Rotate it first: sealwire keys rotate --help`
 }
 
 /** Destroys private halves, by hand and as a server's upkeep. */
@@ -44,15 +57,8 @@ export function createDestroyKeys(deps: DestroyDeps) {
     return change('operator', async (step) => {
       const key = keyById(step, id)
       if (!key) throw new AppError('object.not_found', `There is no key ${id}. See: sealwire keys list`)
-      if (key.state === 'active') {
-        throw new AppError('precondition.failed', `${id} is in use. Rotate it first: sealwire keys rotate`)
-      }
-      if (key.state === 'revoked') {
-        throw new AppError(
-          'precondition.failed',
-          `The private half of ${id} went when it was revoked; nothing is left.`,
-        )
-      }
+      const reason = whyNot(key)
+      if (reason !== undefined) throw new AppError('precondition.failed', reason)
       if (isPublished(key.purpose) && key.state === 'retired' && !isPastWindow(key, step.nowMs)) {
         const from = key.notAfter?.toISOString()
         throw new AppError('precondition.failed', `What ${id} sealed may still wait to be signed, until ${from}.`)
@@ -71,25 +77,28 @@ export function createDestroyKeys(deps: DestroyDeps) {
     })
   }
 
-  async function isDue(tx: Queryable, key: StoredKey, nowMs: number): Promise<boolean> {
-    if (key.state === 'next') return isPublished(key.purpose) && activeFromMs(key) <= nowMs
+  async function isDue(tx: Queryable, key: StoredKey, nowMs: number, isOpen: IsOpen): Promise<boolean> {
+    if (key.state === 'next') return isPublished(key.purpose) && activeFromMs(key) <= nowMs && isOpen(key.id)
     if (key.state !== 'retired') return false
     if (isPublished(key.purpose)) return isPastWindow(key, nowMs)
     if (key.purpose !== 'api-key-pepper') return false
     return ((await countApiKeys(tx)).get(key.id)?.live ?? 0) === 0
   }
 
-  /** Activates published keys and destroys private halves whose time has come; returns how many keys moved. */
-  async function upkeep(): Promise<number> {
+  /**
+   * Activates published keys that this process can use, and destroys private halves whose time has come; returns how many
+   * keys moved.
+   */
+  async function upkeep(isOpen: IsOpen): Promise<number> {
     const due: string[] = []
-    for (const key of await findKeys(db, DEPLOYMENT)) if (await isDue(db, key, clock.now())) due.push(key.id)
+    for (const key of await findKeys(db, DEPLOYMENT)) if (await isDue(db, key, clock.now(), isOpen)) due.push(key.id)
     if (due.length === 0) return 0
     return change('system', async (step) => {
       let moved = 0
       for (const id of due) {
         await lockKey(step.tx, DEPLOYMENT, id)
         const key = keyById(step, id)
-        if (!key || !(await isDue(step.tx, key, step.nowMs))) continue // another process was faster
+        if (!key || !(await isDue(step.tx, key, step.nowMs, isOpen))) continue // another process was faster
         if (key.state === 'next') await activate(step, key)
         else await step.move(key, { state: 'destroyed', dropPrivateHalf: true })
         moved++

@@ -6,7 +6,7 @@ import type { DeploymentKeys } from './deployment-keys.ts'
 const WARN_BEFORE_S = 7 * 86_400
 const WARN_EVERY_MS = 3_600_000
 
-/** Warns, once an hour, while the document of an offline root has less than seven days to live. */
+/** Warns, once an hour, while the document of an offline root has less than seven days to live, or none. */
 export function createDocumentWatch({
   keys,
   clock,
@@ -23,8 +23,9 @@ export function createDocumentWatch({
     if (!isRootOffline || leftS > WARN_BEFORE_S || clock.monotonic() - warnedAtMs < WARN_EVERY_MS) return
     warnedAtMs = clock.monotonic()
     const expires_at = new Date(expiresAtS * 1000).toISOString()
-    const message =
-      'the key document ends soon and the root is offline; sign one: sealwire keys root sign --root-file FILE'
-    log.warn({ expires_at, days_left: Math.floor(leftS / 86_400) }, message)
+    const todo = 'and the root is offline; sign one: sealwire keys root sign --root-file FILE'
+    if (leftS > 0) {
+      log.warn({ expires_at, days_left: Math.floor(leftS / 86_400) }, `the key document ends soon ${todo}`)
+    } else log.error({ expires_at }, `the key document has ended, clients refuse answers, ${todo}`)
   }
 }

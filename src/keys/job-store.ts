@@ -1,7 +1,7 @@
 import type { Queryable } from '../db/db.ts'
 import type { KeyJob, KeyJobKind } from './key-job.ts'
 
-/** Milliseconds for which a process owns a job without a sign of life; longer than a page of rows with a slow KMS. */
+/** Milliseconds for which a process owns a job without a sign of life. */
 export const LEASE_MS = 20_000
 const UNUSABLE_NAMED = 20
 
@@ -62,6 +62,8 @@ export async function openJob(
      values ($1, $2, $3, $4, 'running', $5, $5, $5)
      on conflict (kind, tenant_id) where state <> 'done' do update
        set target = excluded.target, state = 'running', cursor = null, unusable = '{}', unusable_count = 0, problem = null,
+         moved = case when key_jobs.target = excluded.target then key_jobs.moved else 0 end,
+         lease_until = case when key_jobs.target = excluded.target then key_jobs.lease_until end,
          run_at = excluded.run_at, emptied_at = null, updated_at = excluded.updated_at
      returning ${COLUMNS}`,
     [job.id, job.kind, job.tenantId, job.target, now],
@@ -69,7 +71,7 @@ export async function openJob(
   return mapJob(rows[0] as JobRow)
 }
 
-/** Leases the oldest job that is due and that no living process owns; `id` narrows it to one. */
+/** Leases the job that is due for longest and that no living process owns; `id` narrows it to one. */
 export async function claimJob(
   db: Queryable,
   owner: string,
@@ -84,11 +86,19 @@ export async function claimJob(
        select id from key_jobs
        where state <> 'done' and run_at <= $2 and ($4::text is null or id = $4)
          and (lease_until is null or lease_until <= $2 or lease_owner = $1)
-       order by created_at, id limit 1 for update skip locked)
+       order by run_at, id limit 1 for update skip locked)
      returning ${COLUMNS}`,
     [owner, now, new Date(now.getTime() + LEASE_MS), id],
   )
   return rows[0] && mapJob(rows[0])
+}
+
+/** A sign of life of the process that works on a job. */
+export async function renewLease(db: Queryable, owner: string, { id, target }: KeyJob, now: Date): Promise<void> {
+  await db.query(
+    `update key_jobs set lease_until = $4 where id = $1 and lease_owner = $2 and target = $3 and state = 'running'`,
+    [id, owner, target, new Date(now.getTime() + LEASE_MS)],
+  )
 }
 
 /** Writes down how far a job is and renews the lease; `undefined` when the job is another process's, or has another target. */
@@ -101,7 +111,8 @@ export async function savePage(
 ): Promise<KeyJob | undefined> {
   const { rows } = await db.query<JobRow>(
     `update key_jobs set cursor = $4, moved = moved + $5, unusable = (unusable || $6::text[])[1:${UNUSABLE_NAMED}],
-       unusable_count = unusable_count + $7, lease_until = $8, updated_at = $9
+       unusable_count = unusable_count + $7, emptied_at = case when $5 = 0 then emptied_at end, lease_until = $8,
+       updated_at = $9
      where id = $1 and lease_owner = $2 and target = $3 and state = 'running' returning ${COLUMNS}`,
     [
       job.id,

@@ -21,7 +21,7 @@ export interface KeyJob {
   /** Code of what stopped the last run. */
   problem: string | null
   runAt: Date
-  /** Since when no record needs an old key. */
+  /** Since when nothing has moved, and nothing is left that can. */
   emptiedAt: Date | null
   createdAt: Date
   finishedAt: Date | null
@@ -47,12 +47,15 @@ export interface RowSource {
   page(after: string | null, limit: number): Promise<readonly MovableRow[]>
 }
 
-/** What follows a complete pass: the end, another pass at once, or one later. */
-export type Verdict = 'done' | 'again' | { waitMs: number; emptied?: boolean }
+/** Milliseconds until the next attempt where something was away, or came in between. */
+export const RETRY_MS = 5_000
+
+/** What follows when nothing is left that can be moved: the end, or another look later. */
+export type Verdict = 'done' | { waitMs: number; emptied?: boolean }
 
 /** What a kind of job does; made for each run. */
 export interface JobPlan {
   sources: readonly RowSource[]
-  /** Judges what is left after a complete pass, and does what ends the job. */
+  /** Judges what is left after a pass from the beginning that found nothing to move, and does what ends the job. */
   settle(job: KeyJob): Promise<Verdict>
 }

@@ -22,10 +22,8 @@ export function createKeyOperations(deps: KeyOperationsDeps) {
   const published = createPublishedRotation(deps)
   const countPeppers: KeyCounter = async (from, tenantId) => {
     if (tenantId !== DEPLOYMENT) return new Map()
-    const [peppers, counts] = await Promise.all([
-      findKeys(from, DEPLOYMENT, { purpose: 'api-key-pepper' }),
-      countApiKeys(from),
-    ])
+    const counts = await countApiKeys(from)
+    const peppers = await findKeys(from, DEPLOYMENT, { purpose: 'api-key-pepper' })
     return new Map(
       peppers.map(({ id }) => [
         id,

@@ -3,10 +3,10 @@ import { createAuditedChange } from '../audit/audited-change.ts'
 import type { Clock } from '../core/clock.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
-import { type Db, isUniqueViolation } from '../db/db.ts'
+import type { Db } from '../db/db.ts'
 import type { KeyWrapper } from '../kms/kms.ts'
 import { insertKeys } from './stored-key.ts'
-import { type KeySetName, makeKeySet, retireActiveSet } from './tenant-key-sets.ts'
+import { findSets, type KeySetName, lockKeySets, makeKeySet, retireActiveSet } from './tenant-key-sets.ts'
 
 export interface KeySetDeps {
   db: Db
@@ -49,15 +49,14 @@ export function createKeySetChanges(deps: KeySetDeps) {
     /** Makes the first set, unless another request or process was faster: then that one serves. */
     async makeFirst(tenantId: string, set: KeySetName): Promise<void> {
       const rows = await makeKeySet(deps, tenantId, set, clock.now())
-      try {
-        await change(async (tx) => {
-          await insertKeys(tx, rows)
-          const system = { tenantId, actor: { id: 'system' } }
-          return { result: undefined, events: [keySetEvent('tenant_keys.create', system, set, rows[0].id)] }
-        })
-      } catch (err) {
-        if (!isUniqueViolation(err, 'keys_one_active')) throw err
-      }
+      await change(async (tx) => {
+        await lockKeySets(tx, tenantId)
+        const known = await findSets(tx, tenantId, set, { state: 'active' })
+        if (known.length > 0) return { result: undefined, events: [] }
+        await insertKeys(tx, rows)
+        const system = { tenantId, actor: { id: 'system' } }
+        return { result: undefined, events: [keySetEvent('tenant_keys.create', system, set, rows[0].id)] }
+      })
     },
 
     /** Makes a new set active and retires the one before. */
@@ -65,7 +64,8 @@ export function createKeySetChanges(deps: KeySetDeps) {
       const rows = await makeKeySet(deps, tenantId, set, clock.now())
       const keyId = rows[0].id
       return change(async (tx) => {
-        const retiredKeyId = await retireActiveSet(tx, tenantId, set, new Date(clock.now()))
+        await lockKeySets(tx, tenantId)
+        const retiredKeyId = await retireActiveSet(tx, tenantId, set, clock.now())
         await insertKeys(tx, rows)
         await feed.announce(tx, 'tenant_key', keySetTopic(tenantId, set))
         const events = [keySetEvent('tenant_keys.rotate', caller, set, keyId, retiredKeyId)]

@@ -17,13 +17,6 @@ const ownKey: Transitions = { active: ['retired'], retired: ['destroyed'] }
 /** Dies with the one thing that it belongs to. */
 const boundKey: Transitions = { active: ['retired', 'destroyed'], retired: ['destroyed'] }
 
-const tenantSigningKey: Transitions = {
-  next: ['active', 'revoked', 'destroyed'],
-  active: ['retired', 'revoked', 'destroyed'],
-  retired: ['revoked', 'destroyed'],
-  revoked: ['destroyed'],
-}
-
 /** Purposes without a line never change their state. */
 const transitions: Readonly<Partial<Record<KeyPurpose, Transitions>>> = {
   'issuer-key': publishedKey,
@@ -34,8 +27,13 @@ const transitions: Readonly<Partial<Record<KeyPurpose, Transitions>>> = {
   'vault-key': ownKey,
   'recipient-seed': boundKey,
   'mac-key': boundKey,
-  'sign-key': tenantSigningKey,
-  'v1-key': tenantSigningKey,
+  'sign-key': ownKey,
+  'sign-mac-key': ownKey,
+  'object-key': ownKey,
+  'object-mac-key': ownKey,
+  'v1-key': ownKey,
+  'v1-sign-key': ownKey,
+  'v1-mac-key': ownKey,
 }
 
 /** Reports whether a key of that purpose may go from one state to another. Pure and total; starts at deny. */

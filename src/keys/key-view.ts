@@ -4,7 +4,7 @@ import { type PublishedKey, rootFingerprint } from '../envelope/key-document.ts'
 import type { IssuerKey } from '../envelope/open.ts'
 import type { KeyPurpose } from '../kms/kms.ts'
 import type { DeploymentPurpose } from './first-keys.ts'
-import type { NamedMacKey, OpenSecrets, SigningPair } from './open-secrets.ts'
+import { isHeld, type NamedMacKey, type OpenSecrets, type SigningPair } from './open-secrets.ts'
 import { issuersOf, publishedKeys } from './published-keys.ts'
 import type { StoredKey } from './stored-key.ts'
 
@@ -30,6 +30,8 @@ export interface KeyView {
   readonly canary: StoredKey
   /** Why keys that should be in use are not, the first that matters first. */
   readonly failures: readonly unknown[]
+  /** Ids of keys that this process should hold and does not, in use or not. */
+  readonly unopened: ReadonlySet<string>
 }
 
 /**
@@ -52,8 +54,9 @@ export function activeKey(rows: readonly StoredKey[], purpose: KeyPurpose): Stor
 }
 
 /**
- * Puts together what rows and opened private halves give. Where the active key of a purpose did not open, the one before
- * stays in use until its row says that it is revoked or destroyed.
+ * Puts together what rows and opened private halves give, to be used until `untilMs`. Where the active key of a purpose did
+ * not open, the one before stays in use until its row says that it is revoked or destroyed, or that its window has closed:
+ * readers refuse what it would seal then.
  *
  * @throws {AppError} `vault.unavailable` when root or canary are not there, or a public half is no key
  */
@@ -62,6 +65,7 @@ export function viewOf(
   rows: readonly StoredKey[],
   { pairs, macs, failures }: OpenSecrets,
   before: KeyView | undefined,
+  untilMs: number,
 ): KeyView {
   const failed: unknown[] = []
 
@@ -80,7 +84,8 @@ export function viewOf(
       failed.push(err)
     }
     const row = last && rows.find(({ id }) => id === idOf(last))
-    return row && row.state !== 'revoked' && row.state !== 'destroyed' ? last : undefined
+    if (!row || row.state === 'revoked' || row.state === 'destroyed') return undefined
+    return row.notAfter === null || untilMs <= row.notAfter.getTime() ? last : undefined
   }
   const pair = (purpose: DeploymentPurpose, last?: SigningPair) => pick(purpose, pairs, last, ({ keyId }) => keyId)
   const mac = (purpose: DeploymentPurpose, last?: NamedMacKey) => pick(purpose, macs, last, ({ id }) => id)
@@ -115,5 +120,6 @@ export function viewOf(
     issuers: issuersOf(provider, published),
     canary,
     failures: failed,
+    unopened: new Set(rows.filter((row) => isHeld(row) && !pairs.has(row.id) && !macs.has(row.id)).map(({ id }) => id)),
   }
 }

@@ -1,3 +1,4 @@
+import { AppError } from '../core/errors.ts'
 import type { Queryable } from '../db/db.ts'
 import type { KeyPurpose } from '../kms/kms.ts'
 import { activeFromMs, isPublished } from './key-states.ts'
@@ -24,31 +25,40 @@ export interface ListedKey {
 }
 
 /** Keys that come and go with one recipient; there may be tens of thousands. */
-const perRecipient: ReadonlySet<KeyPurpose> = new Set<KeyPurpose>(['recipient-seed', 'mac-key'])
+const PER_RECIPIENT: readonly KeyPurpose[] = ['recipient-seed', 'mac-key']
 
 function privateHalfOf({ purpose, state, wrapped }: StoredKey): ListedKey['privateHalf'] {
   if (wrapped) return 'here'
   return purpose === 'root-key' && state === 'active' ? 'offline' : 'destroyed'
 }
 
-/** Lists keys of the deployment, or of a tenant, oldest first, with what depends on each. Recipients' keys are left out. */
+/**
+ * Lists keys of the deployment, or of a tenant, oldest first, with what depends on each. Recipients' keys are left out.
+ *
+ * @throws {AppError} `object.not_found` for a tenant that is not there
+ */
 export async function listKeys(
   db: Queryable,
   counters: readonly KeyCounter[],
   tenantId: string = DEPLOYMENT,
 ): Promise<ListedKey[]> {
-  const rows = await findKeys(db, tenantId)
+  if (
+    tenantId !== DEPLOYMENT &&
+    (await db.query(`select 1 from tenants where id = $1`, [tenantId])).rows.length === 0
+  ) {
+    throw new AppError('object.not_found', `There is no tenant ${tenantId}.`)
+  }
+  // Counts come first: no key that they name is missing then, so that they add up although keys are made meanwhile.
   const counted = await Promise.all(counters.map((count) => count(db, tenantId)))
-  return rows
-    .filter(({ purpose }) => !perRecipient.has(purpose))
-    .map((key) => ({
-      id: key.id,
-      purpose: key.purpose,
-      state: key.state,
-      since: key.stateSince,
-      kmsKeyId: key.kmsKeyId,
-      privateHalf: privateHalfOf(key),
-      activeFrom: key.state === 'next' && isPublished(key.purpose) ? new Date(activeFromMs(key)) : null,
-      counts: Object.assign({}, ...counted.map((counts) => counts.get(key.id) ?? {})) as Record<string, number>,
-    }))
+  const rows = await findKeys(db, tenantId, { except: PER_RECIPIENT })
+  return rows.map((key) => ({
+    id: key.id,
+    purpose: key.purpose,
+    state: key.state,
+    since: key.stateSince,
+    kmsKeyId: key.kmsKeyId,
+    privateHalf: privateHalfOf(key),
+    activeFrom: key.state === 'next' && isPublished(key.purpose) ? new Date(activeFromMs(key)) : null,
+    counts: Object.assign({}, ...counted.map((counts) => counts.get(key.id) ?? {})) as Record<string, number>,
+  }))
 }

@@ -24,7 +24,7 @@ export interface OpenSecrets {
 }
 
 /** What a process holds of a key's private half: what it uses, what it will use next, and what old digests need. */
-function isHeld({ purpose, state, wrapped }: StoredKey): boolean {
+export function isHeld({ purpose, state, wrapped }: StoredKey): boolean {
   if (purpose === 'canary') return false
   if (purpose === 'root-key' && wrapped === null) return false // offline
   return state === 'active' || state === 'next' || (state === 'retired' && purpose === 'api-key-pepper')

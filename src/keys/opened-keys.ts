@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { type Bytes, wipe } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
-import type { CryptoProvider, KemPrivateKey, MacKey, SigningKey } from '../crypto/provider.ts'
+import type { CryptoProvider, KemPrivateKey, MacKey } from '../crypto/provider.ts'
 import type { Queryable } from '../db/db.ts'
+import type { SigningPair } from '../envelope/sign-verified.ts'
 import { version1MacKey } from '../envelope/version-1.ts'
 import type { KeyWrapper } from '../kms/kms.ts'
 import { findKeys, type StoredKey, unwrapKey } from './stored-key.ts'
@@ -15,7 +16,7 @@ const KEM_KEY_TTL_MS = 300_000
 
 /** Private keys in memory, unwrapped once for each row. */
 export interface OpenedKeys {
-  signing(row: StoredKey): Promise<SigningKey>
+  signing(row: StoredKey): Promise<SigningPair>
   mac(row: StoredKey): Promise<MacKey>
   /** Kept for at most five minutes. */
   kem(row: StoredKey): Promise<KemPrivateKey>
@@ -30,7 +31,7 @@ export function createOpenedKeys(deps: {
   clock: Pick<Clock, 'monotonic'>
 }): OpenedKeys {
   const { db, wrapper, provider, clock } = deps
-  const signingKeys = new LRUCache<string, Promise<SigningKey>>({ max: SIGNING_KEYS_MAX })
+  const signingKeys = new LRUCache<string, Promise<SigningPair>>({ max: SIGNING_KEYS_MAX })
   const macKeys = new LRUCache<string, Promise<MacKey>>({ max: SIGNING_KEYS_MAX })
   const kemKeys = new LRUCache<string, Promise<KemPrivateKey>>({
     max: KEM_KEYS_MAX,
@@ -57,9 +58,11 @@ export function createOpenedKeys(deps: {
     const known = cache.get(cacheKey)
     if (known) return known
     const opening = unwrapNow(row).then((secret) => {
-      const key = use(secret)
-      wipe(secret)
-      return key
+      try {
+        return use(secret)
+      } finally {
+        wipe(secret)
+      }
     })
     cache.set(cacheKey, opening)
     opening.catch(() => cache.delete(cacheKey))
@@ -67,7 +70,7 @@ export function createOpenedKeys(deps: {
   }
 
   return {
-    signing: (row) => open(signingKeys, row, (seed) => provider.signingKey(seed)),
+    signing: (row) => open(signingKeys, row, (seed) => pairOf(provider, seed)),
     mac: (row) => open(macKeys, row, (secret) => provider.macKey(macBytes(provider, row, secret))),
     kem: (row) => open(kemKeys, row, (seed) => provider.kemPrivateKey(seed)),
     forget(tenantId) {
@@ -79,6 +82,13 @@ export function createOpenedKeys(deps: {
         for (const key of cache.keys()) if (key.startsWith(`${tenantId}/`)) cache.delete(key)
     },
   }
+}
+
+function pairOf(provider: CryptoProvider, seed: Bytes): SigningPair {
+  const signing = provider.signingKey(seed)
+  const verify = provider.verifyKey(signing.publicKey)
+  if (!verify) throw new Error('Not a verification key') // never: it was made just now
+  return { signing, verify }
 }
 
 /** The HMAC key of a row: its secret, but for version 1, where it is the SHA-512 of it. */

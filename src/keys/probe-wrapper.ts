@@ -1,6 +1,6 @@
 import { equalBytes, utf8 } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
-import type { KeyWrapper } from '../kms/kms.ts'
+import { type KeyWrapper, WrapRefusedError } from '../kms/kms.ts'
 import { DEPLOYMENT } from './stored-key.ts'
 
 const KNOWN = 'sealwire/probe'
@@ -18,12 +18,16 @@ export async function probeWrapper(wrapper: KeyWrapper, kmsKeyId: string): Promi
   throw new AppError('kms.unavailable', 'The key wrapper does not answer.', { cause: 'other bytes than were wrapped' })
 }
 
-/** Tells a wrap that does not open from a key wrapper that is away. */
-export async function isWrapperWorking(wrapper: KeyWrapper, kmsKeyId = wrapper.defaultKeyId): Promise<boolean> {
+/**
+ * Reports whether `err` says that a wrap does not open, while others do: then a job goes on with the next one. A key wrapper
+ * that is away, slow or asks for less says nothing about a wrap.
+ */
+export async function isWrapAtFault(err: unknown, wrapper: KeyWrapper): Promise<boolean> {
+  if (!(err instanceof AppError && err.cause instanceof WrapRefusedError)) return false
   try {
-    await probeWrapper(wrapper, kmsKeyId)
+    await probeWrapper(wrapper, wrapper.defaultKeyId)
     return true
   } catch {
-    return false
+    return false // and `err` is what is told
   }
 }

@@ -1,14 +1,16 @@
 import type { AuditedChange } from '../audit/audited-change.ts'
 import { type Bytes, wipe } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
-import { AppError } from '../core/errors.ts'
 import { NO_TENANT, newId } from '../core/ids.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Queryable } from '../db/db.ts'
 import type { KeyPurpose, KeyWrapper } from '../kms/kms.ts'
 import type { MoveOutcome, RowSource } from './key-job.ts'
-import { isWrapperWorking } from './probe-wrapper.ts'
+import { isWrapAtFault } from './probe-wrapper.ts'
 import { contextOf, DEPLOYMENT, findKeys, type StoredKey, unwrapKey } from './stored-key.ts'
+
+/** Milliseconds that an operator waits for what goes over the keys of every tenant. */
+const COUNT_TIMEOUT_MS = 60_000
 
 export interface RewrapKeysDeps {
   db: Queryable
@@ -77,8 +79,7 @@ export function keysToRewrap(deps: RewrapKeysDeps, kmsKeyId: string): RowSource 
       secret = await unwrapKey(wrapper, key)
       return await replace(key, await wrapper.wrap(kmsKeyId, secret, contextOf(key)))
     } catch (err) {
-      const isRefused = secret === undefined && err instanceof AppError && err.code === 'kms.unavailable'
-      if (isRefused && (await isWrapperWorking(wrapper, kmsKeyId))) return 'unusable'
+      if (await isWrapAtFault(err, wrapper)) return 'unusable'
       throw err
     } finally {
       if (secret) wipe(secret)
@@ -105,11 +106,22 @@ export function keysToRewrap(deps: RewrapKeysDeps, kmsKeyId: string): RowSource 
   }
 }
 
-/** Wrapped private halves by KMS key, in one snapshot. */
+/** Reports whether a wrapped private half of anybody is under a KMS key. */
+export async function isKmsKeyOfKeys(db: Queryable, kmsKeyId: string): Promise<boolean> {
+  const { rows } = await db.query(
+    `select 1 from keys where kms_key_id = $1 and wrapped is not null order by id limit 1`,
+    [kmsKeyId],
+  )
+  return rows.length > 0
+}
+
+/** Wrapped private halves by KMS key, in one snapshot; for an operator, who waits. */
 export async function countKeysByKmsKey(db: Queryable): Promise<{ keyId: string; wraps: number }[]> {
   const { rows } = await db.query<{ key_id: string; wraps: string }>(
     `select kms_key_id as key_id, count(*) as wraps from keys where wrapped is not null group by kms_key_id
      order by kms_key_id`,
+    [],
+    { timeoutMs: COUNT_TIMEOUT_MS },
   )
   return rows.map((row) => ({ keyId: row.key_id, wraps: Number(row.wraps) }))
 }

@@ -26,7 +26,10 @@ export function createRootCustody(deps: KeyChangeDeps) {
      */
     async takeOffline(deliver: (file: Secret<string>) => Promise<void>): Promise<{ keyId: string; expiresAt: Date }> {
       const root = activeKey(await findKeys(db, DEPLOYMENT, { purpose: 'root-key' }), 'root-key')
-      if (!isHere(root)) throw new AppError('precondition.failed', `Root ${root.id} is offline already.`)
+      if (!isHere(root)) {
+        const next = 'To write its file anew, bring it back first: sealwire keys root online --root-file FILE'
+        throw new AppError('precondition.failed', `Root ${root.id} is offline already. ${next}`)
+      }
       const seed = await unwrapKey(wrapper, root)
       try {
         return await change('operator', async (step) => {

@@ -1,7 +1,7 @@
 import { AppError } from '../core/errors.ts'
 import { newDeploymentKey } from './first-keys.ts'
 import { createKeyChange, type KeyChangeDeps, type KeyStep, keyById } from './key-change.ts'
-import { activeFromMs, CLOCK_SKEW_MS, isPublished } from './key-states.ts'
+import { activeFromMs, CLOCK_SKEW_MS, isPublished, mayMove } from './key-states.ts'
 import { activeKey } from './key-view.ts'
 import type { OfflineRoot } from './root-file.ts'
 import { publishChange, rootIsOffline } from './sign-document.ts'
@@ -89,8 +89,12 @@ export function createPublishedRotation(deps: KeyChangeDeps) {
       if (!key) throw new AppError('object.not_found', `There is no key ${id}. See: sealwire keys list`)
       if (!isPublished(key.purpose)) {
         const word = 'Only issuer and audit keys can be revoked: readers know them from the key document.'
-        throw new AppError('precondition.failed', `${id} is a ${key.purpose}. ${word} Rotate it instead.`)
+        const instead = mayMove(key.purpose, 'active', 'retired')
+          ? ' Rotate it instead: sealwire keys rotate --help'
+          : ''
+        throw new AppError('precondition.failed', `${id} is a ${key.purpose}. ${word}${instead}`)
       }
+      if (key.state === 'revoked') throw new AppError('precondition.failed', `${id} is revoked already.`)
       const closes = new Date(Math.max(step.nowMs, key.notBefore.getTime()))
       const notAfter = key.notAfter && key.notAfter < closes ? key.notAfter : closes
       const next = key.state === 'active' ? nextOf(step.rows, key.purpose) : undefined

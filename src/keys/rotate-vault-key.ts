@@ -8,11 +8,13 @@ import { openJob } from './job-store.ts'
 import { findKeys, insertKeys, moveKey, type StoredKey } from './stored-key.ts'
 import type { TenantKeys } from './tenant-keys.ts'
 
-/** Old vault keys of a tenant that still guard records; each rotation adds one until the job has emptied it. */
+/** Old vault keys of a tenant; each rotation adds one until the job has emptied it. */
 const OLD_KEYS_MAX = 8
 
 /** Vault keys of a tenant, oldest first, kept from being changed until the transaction ends. */
 export async function lockVaultKeys(tx: Queryable, tenantId: string): Promise<StoredKey[]> {
+  // First of all one lock: a key that another process makes meanwhile may come anywhere in the order of ids.
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended('sealwire/vault-keys/' || $1, 0))`, [tenantId])
   await tx.query(`select 1 from keys where tenant_id = $1 and purpose = 'vault-key' order by id for update`, [tenantId])
   return findKeys(tx, tenantId, { purpose: 'vault-key' })
 }

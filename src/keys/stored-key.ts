@@ -93,17 +93,34 @@ export async function insertKeys(tx: Queryable, keys: readonly StoredKey[]): Pro
   }
 }
 
-/** Keys of one tenant, oldest first; `id` or `purpose` narrows them. */
+type OneOrMore<T> = T | readonly T[] | undefined
+
+function listOf<T>(wanted: OneOrMore<T>): T[] | null {
+  return wanted === undefined ? null : ([wanted].flat() as T[])
+}
+
+/** Keys of one tenant, oldest first, in one snapshot; ids, purposes (wanted or left out) or a state narrow them. */
 export async function findKeys(
   db: Queryable,
   tenantId: string,
-  { id = null, purpose = null }: { id?: string | null; purpose?: KeyPurpose | null } = {},
+  {
+    id,
+    purpose,
+    except = [],
+    state,
+  }: {
+    id?: OneOrMore<string>
+    purpose?: OneOrMore<KeyPurpose>
+    except?: readonly KeyPurpose[]
+    state?: KeyState | undefined
+  } = {},
 ): Promise<StoredKey[]> {
   const { rows } = await db.query<KeyRow>(
     `select id, tenant_id, purpose, state, public, wrapped, kms_key_id, not_before, not_after, state_since from keys
-     where tenant_id = $1 and ($2::text is null or id = $2) and ($3::text is null or purpose = $3)
+     where tenant_id = $1 and ($2::text[] is null or id = any($2)) and ($3::text[] is null or purpose = any($3))
+       and ($4::text is null or state = $4) and purpose <> all($5)
      order by created_at, id`,
-    [tenantId, id, purpose],
+    [tenantId, listOf(id), listOf(purpose), state ?? null, except],
   )
   return rows.map((row) => ({
     id: row.id,

@@ -5,7 +5,7 @@ import type { CryptoProvider } from '../crypto/provider.ts'
 import { sizes } from '../crypto/sizes.ts'
 import type { Queryable } from '../db/db.ts'
 import type { KeyPurpose, KeyWrapper } from '../kms/kms.ts'
-import { findKeys, type StoredKey, wrapNewKey } from './stored-key.ts'
+import { findKeys, type KeyState, moveKey, type StoredKey, wrapNewKey } from './stored-key.ts'
 
 /** Which keys a tenant has beside its vault key: for `/encryption/sign`, for stored objects, for envelopes of version 1. */
 export type KeySetName = 'sign' | 'object' | 'version-1'
@@ -46,6 +46,7 @@ export interface PublicKeySet {
   readonly id: string
   readonly state: StoredKey['state']
   readonly createdAt: Date
+  readonly retiredAt: Date | null
   readonly kem: { keyId: string; publicKey: Bytes } | null
   readonly signing: { keyId: string; publicKey: Bytes } | null
   readonly macKeyId: string
@@ -60,16 +61,18 @@ function purposesOf(set: KeySetName): KeyPurpose[] {
 }
 
 /** The purpose of the row that names a set. */
-export function leadingPurpose(set: KeySetName): KeyPurpose {
+function leadingPurpose(set: KeySetName): KeyPurpose {
   return (partsOf[set][0] as readonly [Part, KeyPurpose])[1]
 }
+
+const suffixOf = (id: string): string => id.slice(id.indexOf('_') + 1)
 
 /**
  * The id of another key of the same set. All ids of a set end in the same 26 characters, so that an envelope or a signature
  * that names one of them names them all.
  */
 export function siblingId(id: string, prefix: IdPrefix): string {
-  return `${prefix}_${id.slice(id.indexOf('_') + 1)}`
+  return `${prefix}_${suffixOf(id)}`
 }
 
 /** The row of a set with this purpose. @throws {AppError} `vault.unavailable` when it is missing */
@@ -97,48 +100,58 @@ export async function makeKeySet(
   const made: StoredKey[] = []
   for (const [part, purpose] of partsOf[set]) {
     const secret = provider.randomBytes(secretBytes[part])
-    const key = { id: siblingId(setId, part), tenantId, purpose, secret, ...publicHalf(provider, part, secret) }
-    made.push(await wrapNewKey(wrapper, key, nowMs))
-    wipe(secret)
+    try {
+      const key = { id: siblingId(setId, part), tenantId, purpose, secret, ...publicHalf(provider, part, secret) }
+      made.push(await wrapNewKey(wrapper, key, nowMs))
+    } finally {
+      wipe(secret)
+    }
   }
   return made as unknown as KeySetRows
 }
 
-/** All rows of the set that `leading` belongs to. */
-export async function findSiblings(db: Queryable, leading: StoredKey, set: KeySetName): Promise<KeySetRows> {
-  const others: StoredKey[] = []
-  for (const [part, purpose] of partsOf[set].slice(1))
-    others.push(...(await findKeys(db, leading.tenantId, { id: siblingId(leading.id, part), purpose })))
-  return [leading, ...others]
+/** Reads whole sets in one snapshot, newest first: all, the one whose leading key has that id, or those in a state. */
+export async function findSets(
+  db: Queryable,
+  tenantId: string,
+  set: KeySetName,
+  { id, state }: { id?: string; state?: KeyState } = {},
+): Promise<KeySetRows[]> {
+  const ids = id === undefined ? undefined : partsOf[set].map(([part]) => siblingId(id, part))
+  const rows = await findKeys(db, tenantId, { id: ids, purpose: purposesOf(set), state })
+  const sets: KeySetRows[] = []
+  for (const parts of Map.groupBy(rows, (row) => suffixOf(row.id)).values()) {
+    const leading = parts.find(({ purpose }) => purpose === leadingPurpose(set))
+    if (!leading || (id !== undefined && leading.id !== id)) continue
+    sets.push([leading, ...parts.filter((part) => part !== leading)])
+  }
+  return sets.sort(([a], [b]) => (a.id < b.id ? 1 : -1))
 }
 
-/** The active set of a tenant, if it was made. */
-export async function findActiveSet(db: Queryable, tenantId: string, set: KeySetName): Promise<KeySetRows | undefined> {
-  const found = await findKeys(db, tenantId, { purpose: leadingPurpose(set) })
-  const leading = found.find(({ state }) => state === 'active')
-  return leading && findSiblings(db, leading, set)
+/** Makes whoever makes or replaces sets of a tenant wait for one another, until the transaction ends. */
+export async function lockKeySets(tx: Queryable, tenantId: string): Promise<void> {
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended('sealwire/tenant-keys/' || $1, 0))`, [tenantId])
 }
 
-/** Retires the active rows of a set and destroys its private signing key; returns the id of its leading row. */
+/** Retires the active set, if there is one, and destroys its private signing key; returns the id of its leading key. */
 export async function retireActiveSet(
   tx: Queryable,
   tenantId: string,
   set: KeySetName,
-  now: Date,
+  nowMs: number,
 ): Promise<string | null> {
-  // Serialises with another rotation, whose new rows this one must see.
-  await tx.query(`select pg_advisory_xact_lock(hashtext($1))`, [`sealwire/tenant-keys/${tenantId}`])
-  const { rows } = await tx.query<{ id: string; purpose: KeyPurpose }>(
-    `update keys set state = 'retired', not_after = $3, wrapped = case when purpose = any($4) then null else wrapped end
-     where tenant_id = $1 and purpose = any($2) and state = 'active' returning id, purpose`,
-    [tenantId, purposesOf(set), now, signingPurposes],
-  )
-  return rows.find(({ purpose }) => purpose === leadingPurpose(set))?.id ?? null
+  const [rows] = await findSets(tx, tenantId, set, { state: 'active' })
+  if (!rows) return null
+  for (const row of rows) {
+    const dropPrivateHalf = signingPurposes.includes(row.purpose)
+    await moveKey(tx, row, { state: 'retired', notAfter: new Date(nowMs), dropPrivateHalf }, nowMs)
+  }
+  return rows[0].id
 }
 
 /** Takes the public halves out of the rows of a set. */
 export function publicKeySet(rows: KeySetRows): PublicKeySet {
-  const [{ id, state, notBefore }] = rows
+  const [{ id, state, notBefore, notAfter }] = rows
   const half = (part: Part) => {
     const row = rows.find((one) => one.id === siblingId(id, part))
     return row?.publicKey ? { keyId: row.id, publicKey: row.publicKey } : null
@@ -147,6 +160,7 @@ export function publicKeySet(rows: KeySetRows): PublicKeySet {
     id: siblingId(id, 'rcp'),
     state,
     createdAt: notBefore,
+    retiredAt: notAfter,
     kem: half('kem'),
     signing: half('sig'),
     macKeyId: siblingId(id, 'mac'),

@@ -170,8 +170,9 @@ export function createTenantKeys(deps: {
     },
     async isOurs(kemPublicKey) {
       const { rows } = await db.query(
-        `select 1 from keys where purpose in ('vault-key', 'canary', 'object-key', 'v1-key') and substring(public from 1 for $2) = $1 limit 1`,
-        [kemPublicKey, sizes.kemPublicKey],
+        `select 1 from keys where purpose in ('vault-key', 'canary', 'object-key', 'v1-key')
+         and substring(public from 1 for ${sizes.kemPublicKey}) = $1 limit 1`, // as the index has it
+        [kemPublicKey],
       )
       return rows.length > 0
     },

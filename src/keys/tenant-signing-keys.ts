@@ -1,12 +1,12 @@
 import type { Caller } from '../audit/audit.ts'
 import { type Bytes, wipe } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
-import type { KemPublicKey, MacKey, SigningKey, VerifyKey } from '../crypto/provider.ts'
+import type { KemPublicKey, MacKey, VerifyKey } from '../crypto/provider.ts'
 import { createCache } from '../db/cache.ts'
 import type { ReaderRecipient } from '../envelope/open.ts'
 import type { SealingRecipient } from '../envelope/seal.ts'
+import type { SigningPair } from '../envelope/sign-verified.ts'
 import { ML_KEM_SUITE } from '../envelope/suites.ts'
-import type { KeyPurpose } from '../kms/kms.ts'
 import {
   createKeySetChanges,
   type KeySetDeps,
@@ -15,14 +15,12 @@ import {
   type RotatedKeySet,
 } from './key-set-changes.ts'
 import { createOpenedKeys } from './opened-keys.ts'
-import { findKeys, type StoredKey, unwrapKey } from './stored-key.ts'
+import { type StoredKey, unwrapKey } from './stored-key.ts'
 import {
-  findActiveSet,
-  findSiblings,
+  findSets,
   isKeySetName,
   type KeySetName,
   type KeySetRows,
-  leadingPurpose,
   type PublicKeySet,
   publicKeySet,
   rowOf,
@@ -34,10 +32,8 @@ const ACTIVE_SETS_MAX = 10_000
 const ACTIVE_SET_TTL_MS = 300_000
 
 /** A pair that signs, and the MAC key beside it. */
-export interface SigningKeySet {
+export interface SigningKeySet extends SigningPair {
   readonly keyId: string
-  readonly signing: SigningKey
-  readonly verify: VerifyKey
   readonly macKeyId: string
   readonly mac: MacKey
 }
@@ -64,15 +60,15 @@ export interface TenantSigningKeys {
   verifyingKeys(
     tenantId: string,
     ids: { keyId: string; macKeyId: string },
-  ): Promise<{ verify: VerifyKey; mac: MacKey; state: ReadableKey['state'] } | undefined>
+  ): Promise<{ verify: VerifyKey; mac: MacKey; state: ReadableState } | undefined>
   /** To whom the tenant's objects are sealed now; made on first use. */
   objectRecipient(tenantId: string): Promise<SealingRecipient>
   /** Who opens an object that was sealed to this KEM key; `undefined` when it is none of the tenant's object keys. */
   objectReader(tenantId: string, kemKeyId: string): Promise<ReaderRecipient | undefined>
   /** The active keys of envelopes of version 1, made on first use. */
   version1Keys(tenantId: string): Promise<Version1KeySet>
-  /** The sets of the tenant, newest first. */
-  list(tenantId: string, set: KeySetName): Promise<PublicKeySet[]>
+  /** The sets of the tenant, newest first: all, or `limit` of those older than the set `after`. */
+  list(tenantId: string, set: KeySetName, page?: { limit: number; after: string | undefined }): Promise<PublicKeySet[]>
   /**
    * Hands out what opens envelopes of version 1; on record before it is returned.
    *
@@ -91,12 +87,8 @@ export interface TenantSigningKeys {
 const notFound = () => new AppError('object.not_found', 'No such object.')
 const unavailable = (cause: string) => new AppError('vault.unavailable', 'A key is not available.', { cause })
 
-/** A row that still opens or verifies. */
-type ReadableKey = StoredKey & { state: 'active' | 'retired' }
-
-function isReadable(row: StoredKey): row is ReadableKey {
-  return row.state === 'active' || row.state === 'retired'
-}
+/** A set in one of these still opens or verifies. */
+type ReadableState = 'active' | 'retired'
 
 /** Keeps the keys that tenants sign with and are sealed to: made on first use, replaced a set at a time. */
 export function createTenantSigningKeys(deps: KeySetDeps): TenantSigningKeys {
@@ -116,10 +108,11 @@ export function createTenantSigningKeys(deps: KeySetDeps): TenantSigningKeys {
   async function loadActive(topicKey: string): Promise<KeySetRows | undefined> {
     const [tenantId = '', set = ''] = topicKey.split('/')
     if (!isKeySetName(set)) return undefined
-    const known = await findActiveSet(db, tenantId, set)
+    const [known] = await findSets(db, tenantId, set, { state: 'active' })
     if (known) return known
     await changes.makeFirst(tenantId, set)
-    return findActiveSet(db, tenantId, set)
+    const [made] = await findSets(db, tenantId, set, { state: 'active' })
+    return made
   }
 
   async function activeSet(tenantId: string, set: KeySetName): Promise<KeySetRows> {
@@ -128,10 +121,15 @@ export function createTenantSigningKeys(deps: KeySetDeps): TenantSigningKeys {
     return rows
   }
 
-  /** One row by its id; a row of another purpose is as good as none. */
-  async function findReadable(tenantId: string, id: string, purpose: KeyPurpose): Promise<ReadableKey | undefined> {
-    const [row] = await findKeys(db, tenantId, { id, purpose })
-    return row && isReadable(row) ? row : undefined
+  /** A set by the id of its leading key; what leads another set is as good as none. */
+  async function readableSet(
+    tenantId: string,
+    set: KeySetName,
+    id: string,
+  ): Promise<{ rows: KeySetRows; state: ReadableState } | undefined> {
+    const [rows] = await findSets(db, tenantId, set, { id })
+    const state = rows?.[0].state
+    return rows && (state === 'active' || state === 'retired') ? { rows, state } : undefined
   }
 
   function verifyKeyOf({ id, publicKey }: StoredKey): VerifyKey {
@@ -147,8 +145,8 @@ export function createTenantSigningKeys(deps: KeySetDeps): TenantSigningKeys {
   }
 
   async function signingPart(keyRow: StoredKey, macRow: StoredKey): Promise<SigningKeySet> {
-    const [signing, mac] = await Promise.all([opened.signing(keyRow), opened.mac(macRow)])
-    return { keyId: keyRow.id, signing, verify: verifyKeyOf(keyRow), macKeyId: macRow.id, mac }
+    const [pair, mac] = await Promise.all([opened.signing(keyRow), opened.mac(macRow)])
+    return { ...pair, keyId: keyRow.id, macKeyId: macRow.id, mac }
   }
 
   const objectIds = ({ tenantId, id }: StoredKey, macRow: StoredKey) => ({
@@ -166,9 +164,10 @@ export function createTenantSigningKeys(deps: KeySetDeps): TenantSigningKeys {
     },
     async verifyingKeys(tenantId, { keyId, macKeyId }) {
       if (macKeyId !== siblingId(keyId, 'mac')) return undefined
-      const row = await findReadable(tenantId, keyId, 'sign-key')
-      const macRow = row && (await findReadable(tenantId, macKeyId, 'sign-mac-key'))
-      return row && macRow && { verify: verifyKeyOf(row), mac: await opened.mac(macRow), state: row.state }
+      const found = await readableSet(tenantId, 'sign', keyId)
+      if (!found) return undefined
+      const { rows, state } = found
+      return { verify: verifyKeyOf(rows[0]), mac: await opened.mac(rowOf(rows, 'sign-mac-key')), state }
     },
     async objectRecipient(tenantId) {
       const rows = await activeSet(tenantId, 'object')
@@ -176,9 +175,9 @@ export function createTenantSigningKeys(deps: KeySetDeps): TenantSigningKeys {
       return { ...objectIds(row, macRow), kem: kemPublicKeyOf(row), mac: await opened.mac(macRow) }
     },
     async objectReader(tenantId, kemKeyId) {
-      const row = await findReadable(tenantId, kemKeyId, 'object-key')
-      if (!row) return undefined
-      const macRow = rowOf(await findSiblings(db, row, 'object'), 'object-mac-key')
+      const found = await readableSet(tenantId, 'object', kemKeyId)
+      if (!found) return undefined
+      const [row, macRow] = [found.rows[0], rowOf(found.rows, 'object-mac-key')]
       const [kem, mac] = await Promise.all([opened.kem(row), opened.mac(macRow)])
       return { ...objectIds(row, macRow), kem, mac }
     },
@@ -188,15 +187,16 @@ export function createTenantSigningKeys(deps: KeySetDeps): TenantSigningKeys {
       const signing = await signingPart(rowOf(rows, 'v1-sign-key'), rowOf(rows, 'v1-mac-key'))
       return { ...signing, recipientId: siblingId(row.id, 'rcp'), kemKeyId: row.id, kem: kemPublicKeyOf(row) }
     },
-    async list(tenantId, set) {
-      const leading = await findKeys(db, tenantId, { purpose: leadingPurpose(set) })
-      const sets = await Promise.all(leading.map((row) => findSiblings(db, row, set)))
-      return sets.map(publicKeySet).reverse()
+    async list(tenantId, set, page) {
+      const sets = (await findSets(db, tenantId, set)).map(publicKeySet)
+      if (!page) return sets
+      return sets.filter(({ id }) => page.after === undefined || id < page.after).slice(0, page.limit)
     },
     async exportVersion1(caller, tenantId, setId) {
-      const row = await findReadable(tenantId, siblingId(setId, 'kem'), 'v1-key')
-      if (!row) throw notFound()
-      const rows = await findSiblings(db, row, 'version-1')
+      const found = await readableSet(tenantId, 'version-1', siblingId(setId, 'kem'))
+      if (!found) throw notFound()
+      const { rows } = found
+      const [row] = rows
       const secrets = [row, rowOf(rows, 'v1-mac-key')].map((one) => unwrapKey(wrapper, one))
       const [kemSeed, hmacSecret] = (await Promise.all(secrets)) as [Bytes, Bytes]
       try {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { type Bytes, labelled, lengthPrefixed } from '../core/bytes.ts'
+import { type Bytes, concatBytes, labelled, lengthPrefixed, u32, utf8 } from '../core/bytes.ts'
 import { isId } from '../core/ids.ts'
 import { Secret } from '../core/secret.ts'
 import type { MacKey } from '../crypto/provider.ts'
@@ -11,6 +11,8 @@ const SHAPE = /^qs_(live|test)_([0-9a-hjkmnp-tv-z]{26})_([0-9A-Za-z]{43})([0-9A-
 
 /** Bytes of randomness in a key. */
 export const API_KEY_SECRET_BYTES = 32
+/** The same in base62 digits, of one byte each. */
+const SECRET_LENGTH = 43
 
 export type ApiKeyKind = 'live' | 'test'
 
@@ -44,7 +46,7 @@ function checksum(text: string): string {
 export function formatApiKey(kind: ApiKeyKind, keyId: string, random: Uint8Array): Secret<string> {
   if (!isId('key', keyId) || random.length !== API_KEY_SECRET_BYTES)
     throw new RangeError('not an API key id and 32 bytes')
-  const head = `qs_${kind}_${keyId.slice('key_'.length)}_${base62(random, 43)}`
+  const head = `qs_${kind}_${keyId.slice('key_'.length)}_${base62(random, SECRET_LENGTH)}`
   return new Secret(head + checksum(head))
 }
 
@@ -58,8 +60,17 @@ export function parseApiKey(text: string): ApiKeyParts | undefined {
   return { kind: kind === 'live' ? 'live' : 'test', keyId, secret: new Secret(secret) }
 }
 
+/** Digests a presented secret, as {@link parseApiKey} read it. */
+export type ApiKeyDigester = (pepper: MacKey, secret: Secret<string>) => Bytes
+
+/** Prepares all of a key's digest but its secret: what is left for each request is to put the two together, and one HMAC. */
+export function createApiKeyDigester(tenantId: string, keyId: string): ApiKeyDigester {
+  const ids = [tenantId, keyId].map(lengthPrefixed)
+  const head = labelled('sealwire/api-key/v1', ...ids, u32(SECRET_LENGTH))
+  return (pepper, secret) => pepper.mac(concatBytes(head, utf8(secret.reveal())))
+}
+
 /** What is stored of a key: HMAC-SHA-512 (64 bytes) under the pepper over tenant, key id and the 43 characters of secret. */
 export function apiKeyDigest(pepper: MacKey, tenantId: string, { keyId, secret }: ApiKeyParts): Bytes {
-  const parts = [tenantId, keyId, secret.reveal()].map(lengthPrefixed)
-  return pepper.mac(labelled('sealwire/api-key/v1', ...parts))
+  return createApiKeyDigester(tenantId, keyId)(pepper, secret)
 }

@@ -8,7 +8,7 @@ import type { Db } from '../db/db.ts'
 import type { Peppers } from '../keys/deployment-keys.ts'
 import { unauthenticated } from './acting-key.ts'
 import { createAddressTest } from './address-list.ts'
-import { type ApiKeyKind, apiKeyDigest, parseApiKey } from './api-key.ts'
+import { type ApiKeyDigester, type ApiKeyKind, createApiKeyDigester, parseApiKey } from './api-key.ts'
 import { findPresentedKey } from './api-key-store.ts'
 import { type Principal, scopesOf } from './principal.ts'
 import { createRedigest } from './redigest.ts'
@@ -31,6 +31,7 @@ interface KnownKey {
   principal: Principal
   kind: ApiKeyKind
   digest: Bytes
+  digestOf: ApiKeyDigester
   pepperId: string
   expiresAtMs: number
   isAllowedFrom: (address: string) => boolean
@@ -67,6 +68,7 @@ export function createAuthenticate(deps: {
       },
       kind: sandbox ? 'test' : 'live',
       digest: stored.digest,
+      digestOf: createApiKeyDigester(tenantId, keyId),
       pepperId: stored.pepperId,
       expiresAtMs: stored.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
       isAllowedFrom: createAddressTest(stored.allowedAddresses),
@@ -80,7 +82,7 @@ export function createAuthenticate(deps: {
     const pepper = known && peppers.find(known.pepperId)
     if (!pepper) return undefined
     const { principal, pepperId } = known
-    if (!equalBytes(known.digest, apiKeyDigest(pepper, principal.tenantId, parts))) return undefined
+    if (!equalBytes(known.digest, known.digestOf(pepper, parts.secret))) return undefined
     const isUsable = known.kind === parts.kind && known.expiresAtMs > clock.now() && known.isAllowedFrom(address)
     if (!isUsable) return undefined
     if (pepperId !== peppers.active.id) redigest({ tenantId: principal.tenantId, pepperId }, parts)

@@ -14,11 +14,11 @@ export async function setTenantKmsKey(tx: Queryable, tenantId: string, kmsKeyId:
   return rowCount === 1
 }
 
-/** The first tenant after `id`, in the order of ids, whose shares are under the deployment's KMS key. */
-export async function nextTenantWithoutKmsKey(db: Queryable, id: string): Promise<string | undefined> {
+/** Tenants after `id`, in the order of ids, whose shares are under the deployment's KMS key: the next `limit` of them. */
+export async function tenantsWithoutKmsKey(db: Queryable, id: string, limit: number): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
-    `select id from tenants where id > $1 and kms_key_id is null order by id limit 1`,
-    [id],
+    `select id from tenants where id > $1 and kms_key_id is null order by id limit $2`,
+    [id, limit],
   )
-  return rows[0]?.id
+  return rows.map((row) => row.id)
 }

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { AppError } from '#src/core/errors.ts'
 import type { Log } from '#src/core/log.ts'
 import { silentLog } from '#src/core/log.ts'
 import { type ChangeFeed, createChangeFeed } from '#src/db/change-feed.ts'
 import { type DeploymentKeys, openDeploymentKeys } from '#src/keys/deployment-keys.ts'
+import { createFollower } from '#src/keys/follow-changes.ts'
 import type { KeyOperations } from '#src/keys/key-operations.ts'
 import type { KeyWrapper } from '#src/kms/kms.ts'
+import { createAuthenticate } from '#src/tenants/authenticate.ts'
 import { localFeed, type TestDeployment, testDeployment } from '#test/support/deployment.ts'
-import { keyOperationsOf } from '#test/support/key-operations.ts'
+import { everyKey, keyOperationsOf } from '#test/support/key-operations.ts'
 
 describe('another process', () => {
   let deployment: TestDeployment
@@ -46,6 +49,14 @@ describe('another process', () => {
     await becomesWithinASecond(signsWith(successorId), 'the revoked key is still in use')
   })
 
+  test('that began to listen after a revocation, and read the keys before it, learns of it all the same', async () => {
+    const heard = new Promise((resolve) => feed.on('deployment_key', resolve))
+    const { successorId } = await operations.revoke(keys.issuer.keyId)
+    await heard
+    keys.follow(feed, silentLog)
+    await becomesWithinASecond(signsWith(successorId), 'the revoked key is still in use')
+  })
+
   test('that cannot hear anything asks by itself, until it can hear again', async () => {
     const deaf = localFeed()
     keys.follow(deaf, silentLog)
@@ -74,6 +85,29 @@ describe('another process', () => {
     await becomesWithinASecond(signsWith(successorId), 'the successor is not in use')
   })
 
+  test('whose KMS does not open a retired pepper starts, says so, and does not call an API key under it wrong', async () => {
+    const { ownerKey, principal } = await deployment.tenant()
+    const { replacedId } = await operations.replace('api-key-pepper')
+    let isAway = true
+    const { wrapper } = deployment
+    const unwrap: KeyWrapper['unwrap'] = async (keyId, wrapped, context) => {
+      if (isAway && context['key_id'] === replacedId) throw new AppError('kms.unavailable', 'The key wrapper is away.')
+      return wrapper.unwrap(keyId, wrapped, context)
+    }
+    keys.close()
+    keys = await openDeploymentKeys({ ...deployment, wrapper: { ...wrapper, unwrap } })
+    const warnings: object[] = []
+    keys.follow(feed, { ...silentLog, warn: (fields) => void warnings.push(fields) })
+    await becomesWithinASecond(() => warnings.length > 0, 'nobody was told')
+    assert.deepEqual(warnings, [{ keys: [replacedId] }])
+    const authenticate = createAuthenticate({ ...deployment, peppers: keys.peppers })
+    await assert.rejects(authenticate(ownerKey, '192.0.2.1'), { code: 'kms.unavailable' })
+    isAway = false
+    await keys.reload()
+    assert.equal((await authenticate(ownerKey, '192.0.2.1')).keyId, principal.keyId)
+    await authenticate.settled()
+  })
+
   test('whose KMS does not answer stops using a revoked key all the same', async () => {
     const hanging = Promise.withResolvers<never>()
     const slow: KeyWrapper = { ...deployment.wrapper, unwrap: deployment.wrapper.unwrap }
@@ -94,7 +128,7 @@ describe('another process', () => {
     await keys.reload()
     deployment.wrapper.down = true
     deployment.clock.advance(360_000)
-    await operations.upkeep()
+    await operations.upkeep(everyKey)
     await becomesWithinASecond(signsWith(keyId), 'the key that was published is not in use')
   })
 
@@ -104,4 +138,33 @@ describe('another process', () => {
     await Promise.all([keys.reload(), keys.reload(), keys.reload()])
     assert.equal(deployment.wrapper.calls.length, before)
   })
+})
+
+test('a reload that fails is tried twice a second and said once; keys that are not in use are asked for less often', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const said: object[] = []
+  const log: Log = { ...silentLog, warn: (fields) => void said.push(fields) }
+  const state = { loads: 0, isDown: true, failed: [] as string[] }
+  const follower = createFollower({
+    async refresh() {
+      state.loads++
+      if (state.isDown) throw new AppError('database.unavailable', 'The database does not answer.')
+    },
+    unopened: () => ({ failed: state.failed, isOpening: false }),
+  })
+  const loadsAfter = async (ms: number) => {
+    t.mock.timers.tick(ms)
+    await nextTurn()
+    return state.loads
+  }
+  follower.follow(localFeed(), log)
+  await nextTurn()
+  assert.deepEqual([await loadsAfter(499), await loadsAfter(1), await loadsAfter(500)], [1, 2, 3])
+  assert.deepEqual(said, [{ code: 'database.unavailable' }])
+  Object.assign(state, { isDown: false, failed: ['pep_old'] })
+  assert.deepEqual([await loadsAfter(500), await loadsAfter(4999), await loadsAfter(1)], [4, 4, 5])
+  assert.deepEqual(said.slice(1), [{ keys: ['pep_old'] }])
+  state.failed = []
+  assert.deepEqual([await loadsAfter(5000), await loadsAfter(60_000)], [6, 6])
+  follower.close()
 })

@@ -8,7 +8,7 @@ import { type DeploymentKeys, openDeploymentKeys } from '#src/keys/deployment-ke
 import { createDocumentWatch } from '#src/keys/document-watch.ts'
 import type { KeyOperations } from '#src/keys/key-operations.ts'
 import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
-import { followingKeys, keyOperationsOf } from '#test/support/key-operations.ts'
+import { everyKey, followingKeys, keyOperationsOf } from '#test/support/key-operations.ts'
 
 const day = 86_400_000
 
@@ -116,7 +116,7 @@ describe('the root key', () => {
     await server.reload()
     assert.equal((await openServed()).get(keyId)?.state, 'next')
     deployment.clock.advance(360_000)
-    assert.equal(await operations.upkeep(), 1)
+    assert.equal(await operations.upkeep(everyKey), 1)
     await server.reload()
     assert.equal(server.issuer.keyId, keyId)
     assert.equal((await openServed()).get(keyId)?.state, 'next', 'readers accept it: it is in a document of their root')
@@ -232,7 +232,12 @@ describe('the root key', () => {
 
   test('the log warns, once an hour, while the document of an offline root has less than seven days to live', async () => {
     const warnings: object[] = []
-    const log: Log = { ...silentLog, warn: (fields) => void warnings.push(fields) }
+    const errors: string[] = []
+    const log: Log = {
+      ...silentLog,
+      warn: (fields) => void warnings.push(fields),
+      error: (_fields, message) => void errors.push(message),
+    }
     const check = createDocumentWatch({ keys: server, clock: deployment.clock, log })
     await check()
     await takeOffline()
@@ -247,5 +252,11 @@ describe('the root key', () => {
     deployment.clock.advance(3_600_000)
     await check()
     assert.equal(warnings.length, 2)
+    deployment.clock.advance(8 * day)
+    await check()
+    assert.equal(warnings.length, 2)
+    assert.deepEqual(errors, [
+      'the key document has ended, clients refuse answers, and the root is offline; sign one: sealwire keys root sign --root-file FILE',
+    ])
   })
 })

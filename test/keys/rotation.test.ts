@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
+import { AppError } from '#src/core/errors.ts'
 import { NO_TENANT } from '#src/core/ids.ts'
 import { openKeyDocument } from '#src/envelope/key-document.ts'
 import type { DeploymentKeys } from '#src/keys/deployment-keys.ts'
 import type { KeyOperations } from '#src/keys/key-operations.ts'
 import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
-import { followingKeys, keyOperationsOf } from '#test/support/key-operations.ts'
+import { everyKey, followingKeys, keyOperationsOf } from '#test/support/key-operations.ts'
 
 const second = 1000
 
@@ -60,13 +61,13 @@ describe('rotation of published keys', () => {
       }
 
       deployment.clock.advance(360 * second - 1)
-      assert.equal(await operations.upkeep(), 0)
+      assert.equal(await operations.upkeep(everyKey), 0)
       assert.deepEqual(await operations.rotate(purpose), { ...published, step: 'waiting' })
       await heard()
       assert.equal(active(there).keyId, old, 'one millisecond early is early')
 
       deployment.clock.advance(1)
-      assert.equal(await operations.upkeep(), 1)
+      assert.equal(await operations.upkeep(everyKey), 1)
       await heard()
       for (const keys of [here, there]) {
         assert.equal(active(keys).keyId, published.keyId)
@@ -77,9 +78,9 @@ describe('rotation of published keys', () => {
       }
 
       deployment.clock.advance(60 * second)
-      assert.equal(await operations.upkeep(), 0, 'what it sealed may still wait for its signature')
+      assert.equal(await operations.upkeep(everyKey), 0, 'what it sealed may still wait for its signature')
       deployment.clock.advance(1)
-      assert.equal(await operations.upkeep(), 1)
+      assert.equal(await operations.upkeep(everyKey), 1)
       const [first, next] = await statesOf(purpose)
       assert.deepEqual([first?.state, first?.has, next?.state, next?.has], ['destroyed', false, 'active', true])
       await heard()
@@ -98,6 +99,17 @@ describe('rotation of published keys', () => {
       )
     })
   }
+
+  test('a server that cannot open a published key does not activate it', async () => {
+    const old = here.issuer.keyId
+    deployment.wrapper.unwrap = () => Promise.reject(new AppError('kms.unavailable', 'This server may not decrypt.'))
+    const { keyId } = await operations.rotate('issuer-key')
+    deployment.clock.advance(360 * second)
+    await heard()
+    assert.equal(await operations.upkeep(here.isOpen), 0)
+    assert.equal(here.issuer.keyId, old)
+    assert.equal(await operations.upkeep((id) => id === keyId), 1, 'one that can does')
+  })
 
   test('the second call of the command activates by hand, after the same wait', async () => {
     const { keyId } = await operations.rotate('issuer-key')
@@ -121,7 +133,7 @@ describe('rotation of published keys', () => {
   test('two servers whose upkeep comes at the same time activate one key, once', async () => {
     await operations.rotate('issuer-key')
     deployment.clock.advance(360 * second)
-    const moved = await Promise.all([operations.upkeep(), keyOperationsOf(deployment).upkeep()])
+    const moved = await Promise.all([operations.upkeep(everyKey), keyOperationsOf(deployment).upkeep(everyKey)])
     assert.deepEqual(moved.sort(), [0, 1])
     assert.equal(actions().filter((action) => action.startsWith('keys.activate')).length, 1)
   })
@@ -134,7 +146,7 @@ describe('rotation of published keys', () => {
     await operations.rotate('issuer-key')
     deployment.audit.failing = true
     deployment.clock.advance(360 * second)
-    await assert.rejects(operations.upkeep(), { code: 'audit.unavailable' })
+    await assert.rejects(operations.upkeep(everyKey), { code: 'audit.unavailable' })
     assert.deepEqual(
       (await statesOf('issuer-key')).map(({ state }) => state),
       ['active', 'next'],
@@ -158,7 +170,7 @@ describe('rotation of published keys', () => {
     const [row] = await statesOf('issuer-key')
     assert.deepEqual([row?.state, row?.has], ['revoked', false])
     deployment.clock.advance(86_400 * second)
-    assert.equal(await operations.upkeep(), 0)
+    assert.equal(await operations.upkeep(everyKey), 0)
     await assert.rejects(operations.destroy(old), { code: 'precondition.failed' })
     await assert.rejects(operations.revoke(old), { code: 'precondition.failed', message: /is revoked/ })
     assert.deepEqual(actions(), [`keys.revoke ${old}`, `keys.create ${successorId}`])
@@ -175,9 +187,9 @@ describe('rotation of published keys', () => {
     const first = here.issuer.keyId
     const { keyId } = await operations.rotate('issuer-key')
     deployment.clock.advance(360 * second)
-    await operations.upkeep()
+    await operations.upkeep(everyKey)
     deployment.clock.advance(61 * second)
-    await operations.upkeep()
+    await operations.upkeep(everyKey)
     await operations.revoke(first)
     const waiting = await operations.rotate('issuer-key')
     await operations.revoke(waiting.keyId)
@@ -209,13 +221,29 @@ describe('rotation of published keys', () => {
     there.close()
     await operations.rotate('issuer-key')
     deployment.clock.advance(360 * second)
-    await operations.upkeep()
+    await operations.upkeep(everyKey)
     deployment.wrapper.down = true
     await assert.rejects(deployment.keys.reload(), { code: 'kms.unavailable' })
     assert.equal(deployment.keys.issuer.keyId, old)
     deployment.wrapper.down = false
     await deployment.keys.reload()
     assert.notEqual(deployment.keys.issuer.keyId, old)
+  })
+
+  test('but only until its window closes: readers refuse what it would seal after that', async () => {
+    const old = here.issuer.keyId
+    here.close()
+    there.close()
+    await operations.rotate('issuer-key')
+    deployment.clock.advance(360 * second)
+    await operations.upkeep(everyKey)
+    deployment.wrapper.down = true
+    deployment.clock.advance(58 * second)
+    await assert.rejects(deployment.keys.reload(), { code: 'kms.unavailable' })
+    assert.equal(deployment.keys.issuer.keyId, old)
+    deployment.clock.advance(2 * second)
+    await assert.rejects(deployment.keys.reload(), { code: 'kms.unavailable' })
+    assert.throws(() => deployment.keys.issuer, { code: 'kms.unavailable' })
   })
 
   test('only issuer and audit keys can be revoked; an id that is not there is not found', async () => {
@@ -228,11 +256,30 @@ describe('rotation of published keys', () => {
     })
   })
 
+  test('what cannot be destroyed or revoked says why, and what to do instead, if there is anything', async () => {
+    const rows = await operations.list()
+    const idOf = (purpose: string) => rows.find((row) => row.purpose === purpose)?.id ?? ''
+    const { keyId: next } = await operations.rotate('issuer-key')
+    const precondition = (message: RegExp) => ({ code: 'precondition.failed', message })
+    for (const purpose of ['canary', 'audit-head-key']) {
+      await assert.rejects(operations.destroy(idOf(purpose)), precondition(/stays for the life of the database/))
+      await assert.rejects(operations.revoke(idOf(purpose)), precondition(/from the key document\.$/))
+    }
+    await assert.rejects(
+      operations.destroy(next),
+      precondition(new RegExp(`take it back: sealwire keys revoke ${next}`)),
+    )
+    await operations.revoke(next)
+    await assert.rejects(operations.revoke(next), precondition(/is revoked already/))
+    const { replacedId } = await operations.replace('cursor-key')
+    await assert.rejects(operations.destroy(replacedId), precondition(/destroyed already/))
+  })
+
   test('a retired issuer cannot be destroyed while its signatures may wait', async () => {
     const old = here.issuer.keyId
     await operations.rotate('issuer-key')
     deployment.clock.advance(360 * second)
-    await operations.upkeep()
+    await operations.upkeep(everyKey)
     await assert.rejects(operations.destroy(old), { code: 'precondition.failed', message: /may still wait/ })
     deployment.clock.advance(61 * second)
     await operations.destroy(old)

@@ -5,7 +5,7 @@ import { AppError } from '#src/core/errors.ts'
 import { newId } from '#src/core/ids.ts'
 import { verifyOrigin } from '#src/envelope/verify-origin.ts'
 import { findKeys } from '#src/keys/stored-key.ts'
-import type { KeySetName } from '#src/keys/tenant-key-sets.ts'
+import { findSets, type KeySetName } from '#src/keys/tenant-key-sets.ts'
 import { createTenantSigningKeys, type TenantSigningKeys } from '#src/keys/tenant-signing-keys.ts'
 import type { KeyWrapper } from '#src/kms/kms.ts'
 import { forge } from '#test/envelope/forge.ts'
@@ -142,6 +142,69 @@ describe('keys that tenants sign with and are sealed to', () => {
     await Promise.all([1, 2, 3].map(() => keys.rotate(caller, principal.tenantId, 'sign')))
     const sets = await keys.list(principal.tenantId, 'sign')
     assert.deepEqual(sets.map(({ state }) => state).sort(), ['active', 'retired', 'retired', 'retired'])
+  })
+
+  test('a rotation and the first use at once, in two processes, leave one active set and fail for nobody', async () => {
+    const other = createTenantSigningKeys({ ...deployment, feed: localFeed() })
+    for (let round = 0; round < 8; round++) {
+      const { principal, caller } = await deployment.tenant()
+      const { tenantId } = principal
+      await Promise.all([
+        keys.rotate(caller, tenantId, 'sign'),
+        other.signingKeys(tenantId),
+        keys.signingKeys(tenantId),
+        other.rotate(caller, tenantId, 'sign'),
+      ])
+      const states = (await keys.list(tenantId, 'sign')).map(({ state }) => state)
+      assert.equal(states.filter((state) => state === 'active').length, 1)
+      assert.ok(states.length === 2 || states.length === 3, 'the first use may have found what a rotation made')
+    }
+  })
+
+  test('a set is read whole: it never has parts of another, and an id that does not lead it names nothing', async () => {
+    const { principal, caller } = await deployment.tenant()
+    const { tenantId } = principal
+    const first = await keys.version1Keys(tenantId)
+    await keys.rotate(caller, tenantId, 'version-1')
+    const second = await keys.version1Keys(tenantId)
+    const sets = await findSets(deployment.db, tenantId, 'version-1')
+    assert.equal(sets.length, 2)
+    for (const rows of sets) {
+      assert.deepEqual(rows.map(({ purpose }) => purpose).sort(), ['v1-key', 'v1-mac-key', 'v1-sign-key'])
+      assert.equal(new Set(rows.map(({ id }) => id.split('_')[1])).size, 1)
+      assert.equal(new Set(rows.map(({ state }) => state)).size, 1)
+    }
+    const found = async (id: string) => (await findSets(deployment.db, tenantId, 'version-1', { id })).length
+    for (const { kemKeyId } of [first, second]) assert.equal(await found(kemKeyId), 1)
+    for (const id of [first.keyId, first.macKeyId, first.recipientId, newId('kem')]) assert.equal(await found(id), 0)
+  })
+
+  test('a retired set says since when, and a page holds what is older than the one before', async () => {
+    const { principal, caller } = await deployment.tenant()
+    const { tenantId } = principal
+    for (let made = 0; made < 3; made++) {
+      deployment.clock.advance(1000)
+      await keys.rotate(caller, tenantId, 'sign')
+    }
+    const rotatedAt = new Date(deployment.clock.now())
+    const [newest, retired, oldest] = await keys.list(tenantId, 'sign')
+    assert.deepEqual([newest?.state, newest?.retiredAt], ['active', null])
+    assert.deepEqual([retired?.state, retired?.retiredAt], ['retired', rotatedAt])
+    const row = (await findKeys(deployment.db, tenantId, { state: 'retired', purpose: 'sign-mac-key' })).at(-1)
+    assert.deepEqual(row?.stateSince, rotatedAt)
+    const ids = async (after: string | undefined, limit: number) =>
+      (await keys.list(tenantId, 'sign', { after, limit })).map(({ id }) => id)
+    assert.deepEqual(await ids(undefined, 2), [newest?.id, retired?.id])
+    assert.deepEqual(await ids(retired?.id, 2), [oldest?.id])
+  })
+
+  test('every request signs and verifies with the same imported key, so that threads are sent it once', async () => {
+    const { principal } = await deployment.tenant()
+    const [one, two] = [await keys.signingKeys(principal.tenantId), await keys.signingKeys(principal.tenantId)]
+    assert.equal(one.signing, two.signing)
+    assert.equal(one.verify, two.verify)
+    const version1 = [await keys.version1Keys(principal.tenantId), await keys.version1Keys(principal.tenantId)]
+    assert.equal(version1[0]?.verify, version1[1]?.verify)
   })
 
   test('a rotation that cannot be put on record changes nothing', async () => {

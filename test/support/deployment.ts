@@ -51,13 +51,22 @@ export function memoryAudit(): Audit & { events: AuditEvent[]; failing: boolean 
   return audit
 }
 
-/** A change feed within one process: announcements arrive with the next turn of the loop. */
+/** What waits for the commit of a transaction of {@link countingDb}. */
+const afterCommit = new WeakMap<Queryable, (() => void)[]>()
+
+/**
+ * A change feed within one process: announcements arrive after the commit, as those of PostgreSQL do; in a transaction of
+ * another `db` than {@link countingDb}, with the next turn of the loop.
+ */
 export function localFeed(): ChangeFeed & { live: boolean; send(topic: string, key: string | undefined): void } {
   const handlers: { topic: string; handler: ChangeHandler }[] = []
   const feed = {
     live: true,
-    async announce(_tx: Queryable, topic: string, key: string) {
-      setImmediate(() => feed.send(topic, key))
+    async announce(tx: Queryable, topic: string, key: string) {
+      const send = () => void setImmediate(() => feed.send(topic, key))
+      const waiting = afterCommit.get(tx)
+      if (waiting) waiting.push(send)
+      else send()
     },
     on(topic: string, handler: ChangeHandler) {
       handlers.push({ topic, handler })
@@ -78,15 +87,21 @@ export function countingDb(db: Db): Db & { statements: number } {
       counting.statements++
       return db.query(text, values)
     }) as Db['query'],
-    transaction: ((work) =>
-      db.transaction((tx) =>
-        work({
+    transaction: (async (work) => {
+      const committed: (() => void)[] = []
+      const result = await db.transaction((tx) => {
+        const own: Queryable = {
           query(text, values) {
             counting.statements++
             return tx.query(text, values)
           },
-        }),
-      )) as Db['transaction'],
+        }
+        afterCommit.set(own, committed)
+        return work(own)
+      })
+      for (const announce of committed) announce()
+      return result
+    }) as Db['transaction'],
     close: () => db.close(),
   }
   return counting

@@ -36,6 +36,8 @@ export interface Mosquitto {
   /** Resolves when the log holds `text`. */
   logged(text: string): Promise<void>
   signal(name: NodeJS.Signals): void
+  /** Stops it and starts it again on the same ports; resolves when it listens. The log goes on. */
+  restart(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -137,29 +139,42 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   const free = await freePorts(kinds.length)
   const ports = new Map(kinds.map((kind, i) => [kind, free[i] as number]))
   await writeConfig(dir, ports, options)
-  const child = launch(binary, dir)
-  const exited = once(child, 'exit')
   const lines: string[] = []
   const waiting = new Set<() => void>()
-  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => {
-    lines.push(line)
-    for (const check of waiting) check()
-  })
-  const logged = (text: string) =>
+  const logged = (text: string, from = 0) =>
     new Promise<void>((resolve) => {
       const check = () => {
-        if (!lines.some((line) => line.includes(text))) return
+        if (!lines.slice(from).some((line) => line.includes(text))) return
         waiting.delete(check)
         resolve()
       }
       waiting.add(check)
       check()
     })
-  const died = exited.then(() => {
-    throw new Error(`Mosquitto did not start:\n${lines.join('\n')}`)
-  })
-  await Promise.race([logged(' running'), died])
-  died.catch(() => {}) // from here on an exit is the test's own doing
+
+  async function start(): Promise<{ child: ChildProcess; exited: Promise<unknown> }> {
+    const from = lines.length
+    const child = launch(binary as string, dir)
+    const exited = once(child, 'exit')
+    createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => {
+      lines.push(line)
+      for (const check of waiting) check()
+    })
+    const died = exited.then(() => {
+      throw new Error(`Mosquitto did not start:\n${lines.join('\n')}`)
+    })
+    await Promise.race([logged(' running', from), died])
+    died.catch(() => {}) // from here on an exit is the test's own doing
+    return { child, exited }
+  }
+
+  async function end(): Promise<void> {
+    broker.child.kill('SIGCONT')
+    broker.child.kill('SIGTERM')
+    await broker.exited
+  }
+
+  let broker = await start()
   return {
     ports: Object.fromEntries(listenerKinds.map((kind) => [kind, ports.get(kind) ?? 0])) as Record<
       ListenerKind,
@@ -167,12 +182,14 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     >,
     log: () => lines.join('\n'),
     connects: () => lines.filter((line) => line.includes('New client connected')).length,
-    logged,
-    signal: (name) => child.kill(name),
+    logged: (text) => logged(text),
+    signal: (name) => broker.child.kill(name),
+    async restart() {
+      await end()
+      broker = await start()
+    },
     async stop() {
-      child.kill('SIGCONT')
-      child.kill('SIGTERM')
-      await exited
+      await end()
       await rm(dir, { recursive: true, force: true })
     },
   }

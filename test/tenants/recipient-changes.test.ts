@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { opensslProvider as provider } from '#src/crypto-native/openssl.ts'
 import { enrolmentProof } from '#src/envelope/enrolment.ts'
 import { ML_KEM_SUITE } from '#src/envelope/suites.ts'
@@ -35,6 +36,7 @@ describe('a recipient that changes while calls are under way', () => {
 
   test('unchanged, it costs no SQL to know that at the end', async () => {
     await enrolled()
+    await nextTurn() // the announcement of it has arrived
     const began = await deployment.recipients.sealingFor(owner.principal)
     const { statements } = deployment.db
     const end = await deployment.recipients.sealingAtEnd(owner.principal, began)

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
-import type { KeyOperations } from '#src/keys/key-operations.ts'
+import { createKeyOperations, type KeyOperations } from '#src/keys/key-operations.ts'
+import { countByPepper } from '#src/tenants/api-key-store.ts'
 import { createAuthenticate } from '#src/tenants/authenticate.ts'
 import { type TestDeployment, testDeployment } from '#test/support/deployment.ts'
-import { keyOperationsOf } from '#test/support/key-operations.ts'
+import { everyKey, keyOperationsOf } from '#test/support/key-operations.ts'
 
 const address = '192.0.2.1'
 const refusal = { code: 'auth.unauthenticated' }
@@ -64,6 +65,24 @@ describe('rotation of the pepper', () => {
     await Promise.all([deployment.authenticate.settled(), there.settled()])
     assert.equal(await pepperOf(owner.principal.keyId), now)
     assert.equal(deployment.audit.events.filter(({ action }) => action === 'api_keys.redigest').length, 1)
+  })
+
+  test('the counts of a list add up, also when keys move while it is made', async () => {
+    const counting = createKeyOperations({
+      ...deployment,
+      counters: [],
+      async countApiKeys(db) {
+        await rotate()
+        await deployment.authenticate(owner.ownerKey, address)
+        await deployment.authenticate.settled()
+        return countByPepper(db, new Date(deployment.clock.now()))
+      },
+    })
+    const counts = (await counting.list()).map((key) => key.counts['api_keys'] ?? 0)
+    assert.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      1,
+    )
   })
 
   test('a wrong secret, and a key that may not be used, move nothing', async () => {
@@ -138,14 +157,14 @@ describe('rotation of the pepper', () => {
       role: 'viewer',
       expiresAt: new Date(deployment.clock.now() + 60_000),
     })
-    await operations.upkeep()
+    await operations.upkeep(everyKey)
     const { old } = await rotate()
-    assert.equal(await operations.upkeep(), 0)
+    assert.equal(await operations.upkeep(everyKey), 0)
     await deployment.authenticate(owner.ownerKey, address)
     await deployment.authenticate.settled()
-    assert.equal(await operations.upkeep(), 0, `${expiring.apiKey.id} is still under it`)
+    assert.equal(await operations.upkeep(everyKey), 0, `${expiring.apiKey.id} is still under it`)
     deployment.clock.advance(60_001)
-    assert.equal(await operations.upkeep(), 1)
+    assert.equal(await operations.upkeep(everyKey), 1)
     assert.equal((await operations.list()).find(({ id }) => id === old)?.state, 'destroyed')
     await deployment.keys.reload()
     await deployment.authenticate(owner.ownerKey, address)
