@@ -1,7 +1,7 @@
-import { DecryptCommand, EncryptCommand, KMSClient } from '@aws-sdk/client-kms'
+import { DecryptCommand, EncryptCommand, KMSClient, KMSServiceException } from '@aws-sdk/client-kms'
 import { copyBytes } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
-import type { KeyWrapper } from './kms.ts'
+import { type KeyWrapper, WrapRefusedError } from './kms.ts'
 
 export interface AwsKeyWrapperOptions {
   region: string
@@ -18,6 +18,22 @@ const CONNECT_TIMEOUT_MS = 1_000
 const REQUEST_TIMEOUT_MS = 2_000
 /** All attempts and the waits between them. */
 const DEADLINE_MS = 6_000
+
+/** What `Decrypt` says of a ciphertext or a key, as against throttling, time-outs and faults of its own. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  'InvalidCiphertextException',
+  'IncorrectKeyException',
+  'InvalidKeyUsageException',
+  'NotFoundException',
+  'DisabledException',
+  'KMSInvalidStateException',
+  'AccessDeniedException',
+])
+
+function refusal(err: unknown): unknown {
+  const isRefused = err instanceof KMSServiceException && REFUSALS.has(err.name)
+  return isRefused ? new WrapRefusedError(err.name, { cause: err }) : err
+}
 
 async function ask<T>(request: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
   try {
@@ -60,7 +76,9 @@ export function createAwsKeyWrapper(options: AwsKeyWrapperOptions): KeyWrapper {
     unwrap: (keyId, wrapped, context) =>
       ask(async (abortSignal) => {
         const command = new DecryptCommand({ KeyId: keyId, CiphertextBlob: wrapped, EncryptionContext: context })
-        const { Plaintext } = await client.send(command, { abortSignal })
+        const { Plaintext } = await client.send(command, { abortSignal }).catch((err: unknown) => {
+          throw refusal(err)
+        })
         if (!Plaintext) throw new Error('Decrypt answered without a plaintext.')
         return copyBytes(Plaintext)
       }),

@@ -27,10 +27,14 @@ export type KeyPurpose =
  */
 export type WrapContext = Readonly<{ tenant_id: string; purpose: KeyPurpose } & Record<string, string>>
 
+/** The cause where `unwrap` was answered with a no: the wrap, its context or its key, and not that nobody answered. */
+export class WrapRefusedError extends Error {}
+
 /**
  * Wraps short secrets (at most 4,096 bytes) under keys that this process never sees, or, with `local`, under a key file.
  *
- * @throws {AppError} `kms.unavailable` from both methods for every reason; the reason is the cause.
+ * @throws {AppError} `kms.unavailable` from both methods for every reason; the reason is the cause, a
+ * {@link WrapRefusedError} where asking again gives the same answer.
  */
 export interface KeyWrapper {
   readonly provider: 'aws' | 'local'

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { AppError } from '../core/errors.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
-import { createKeyRing, type KeyRing, makeRingKey, type RingKey, readKeyRing, replaceKeyRing } from './key-ring-file.ts'
-import type { KeyRingControl, KeyWrapper } from './kms.ts'
+import { createKeyRing, type KeyRing, makeRingKey, readKeyRing, replaceKeyRing } from './key-ring-file.ts'
+import { type KeyRingControl, type KeyWrapper, WrapRefusedError } from './kms.ts'
 import { unwrapLocally, wrapLocally } from './local-wrap.ts'
 
 export interface LocalKeyWrapperOptions {
@@ -18,8 +18,8 @@ const PLAINTEXT_MAX = 4096
 const KEYS_MAX = 64
 const KEY_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/
 
-function unavailable(reason: string): AppError {
-  return new AppError('kms.unavailable', 'The key wrapper does not answer.', { cause: new Error(reason) })
+function unavailable(cause: Error): AppError {
+  return new AppError('kms.unavailable', 'The key wrapper does not answer.', { cause })
 }
 
 /** What changes with every replacement of a file; `undefined` while there is none. */
@@ -71,12 +71,7 @@ function wrapperOf(
 
   const known = (keyId: string) => ring.keys.find(({ id }) => id === keyId)
 
-  async function find(keyId: string): Promise<RingKey> {
-    if (!known(keyId)) await reload()
-    const key = known(keyId)
-    if (!key) throw unavailable(`The ring has no key ${keyId}, only ${ring.keys.map(({ id }) => id).join(', ')}.`)
-    return key
-  }
+  const absent = (keyId: string) => `The ring has no key ${keyId}, only ${ring.keys.map(({ id }) => id).join(', ')}.`
 
   async function replace(next: KeyRing): Promise<void> {
     await replaceKeyRing(file, next)
@@ -90,16 +85,20 @@ function wrapperOf(
     },
     async wrap(keyId, plaintext, context) {
       await reload() // nothing is wrapped under a key that was removed meanwhile
-      const key = await find(keyId)
+      const key = known(keyId)
+      if (!key) throw unavailable(new Error(absent(keyId)))
       if (plaintext.length === 0 || plaintext.length > PLAINTEXT_MAX) {
-        throw unavailable(`Cannot wrap ${plaintext.length} bytes: 1 to ${PLAINTEXT_MAX} are possible.`)
+        throw unavailable(new Error(`Cannot wrap ${plaintext.length} bytes: 1 to ${PLAINTEXT_MAX} are possible.`))
       }
       return { keyId, wrapped: wrapLocally(provider, key, plaintext, context) }
     },
     async unwrap(keyId, wrapped, context) {
-      const plaintext = unwrapLocally(provider, await find(keyId), wrapped, context)
-      if (!plaintext) throw unavailable(`The key ${keyId} did not open a wrap for ${context.purpose}.`)
-      return plaintext
+      if (!known(keyId)) await reload()
+      const key = known(keyId)
+      if (!key) throw unavailable(new WrapRefusedError(absent(keyId)))
+      const plaintext = unwrapLocally(provider, key, wrapped, context)
+      if (plaintext) return plaintext
+      throw unavailable(new WrapRefusedError(`The key ${keyId} did not open a wrap for ${context.purpose}.`))
     },
     ring: {
       refresh: reload,

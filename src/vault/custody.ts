@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Caller } from '../audit/audit.ts'
 import { type Bytes, wipe } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
@@ -20,7 +21,7 @@ export interface CustodyOptions {
 const MAX_WRONG = 10
 /** Milliseconds after which one more wrong share may be tried. */
 const REGAIN_MS = 6_000
-const ENTRIES_MAX = 10_000
+const REMEMBERED_MAX = 10_000
 
 /** What opens with a share and did not: it is wrong, or the record was changed; one text for both. */
 export const notOpenedByShare = (cause: unknown) =>
@@ -55,43 +56,46 @@ export async function withNewShare<T extends object>(
 
 export interface ShareAttempts {
   /**
-   * Runs `open` with a share that may be wrong. A success costs nothing; what is running counts until it has ended.
+   * Runs `open` with a share that may be wrong, for a caller. A success costs nothing; what is running counts until it has
+   * ended.
    *
    * @throws {AppError} `rate.limited` before anything is opened; `custody.rejected` where `open` throws `vault.unavailable`
    */
-  run<T>(entryKey: string, open: () => Promise<T>): Promise<T>
+  run<T>(entryKey: string, { actor }: Pick<Caller, 'actor'>, open: () => Promise<T>): Promise<T>
 }
 
 /**
- * Bounds wrong shares: ten for each entry, and another one every 6 s, in this process. A share has 256 bits, so the bound
- * keeps nobody from guessing; it keeps load from the key wrapper and from ML-KEM.
+ * Bounds wrong shares: ten of each caller for an entry, and another one every 6 s, in this process. A share has 256 bits, so
+ * the bound keeps nobody from guessing; it keeps load from the key wrapper and from ML-KEM. It is for each caller, so that
+ * nobody keeps the holder out by trying wrong ones.
  */
 export function createShareAttempts({ clock }: { clock: Pick<Clock, 'monotonic'> }): ShareAttempts {
-  /** The time at which all of an entry's attempts are free again. */
-  const freeAtMs = new LRUCache<string, number>({ max: ENTRIES_MAX })
+  /** The time at which all attempts of a caller for an entry are free again. */
+  const freeAtMs = new LRUCache<string, number>({ max: REMEMBERED_MAX })
 
-  function take(entryKey: string): void {
+  function take(key: string): void {
     const nowMs = clock.monotonic()
-    const free = Math.max(nowMs, freeAtMs.get(entryKey) ?? nowMs)
+    const free = Math.max(nowMs, freeAtMs.get(key) ?? nowMs)
     const overMs = free + REGAIN_MS - (nowMs + MAX_WRONG * REGAIN_MS)
     if (overMs > 0) {
       throw new AppError('rate.limited', 'Too many wrong custody keys for this entry.', {
         retryAfterS: Math.ceil(overMs / 1000),
       })
     }
-    freeAtMs.set(entryKey, free + REGAIN_MS)
+    freeAtMs.set(key, free + REGAIN_MS)
   }
 
   return {
-    async run(entryKey, open) {
-      take(entryKey)
+    async run(entryKey, { actor }, open) {
+      const key = `${entryKey}/${actor.id}`
+      take(key)
       try {
         const opened = await open()
-        giveBack(entryKey)
+        giveBack(key)
         return opened
       } catch (err) {
         if (!(err instanceof AppError) || err.code !== 'vault.unavailable') {
-          giveBack(entryKey) // a key wrapper or a database that is away says nothing about the share
+          giveBack(key) // a key wrapper or a database that is away says nothing about the share
           throw err
         }
         throw notOpenedByShare(err)
@@ -99,7 +103,7 @@ export function createShareAttempts({ clock }: { clock: Pick<Clock, 'monotonic'>
     },
   }
 
-  function giveBack(entryKey: string): void {
-    freeAtMs.set(entryKey, (freeAtMs.get(entryKey) ?? 0) - REGAIN_MS)
+  function giveBack(key: string): void {
+    freeAtMs.set(key, (freeAtMs.get(key) ?? 0) - REGAIN_MS)
   }
 }

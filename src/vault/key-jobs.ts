@@ -17,8 +17,8 @@ export interface KeyJobsDeps extends Omit<KeyPlanDeps, 'change'> {
 
 export interface KeyJobs {
   /**
-   * Works on one job that is due, or on the one with `id`, until it is done or has to wait; `false` when there was none, or
-   * another process has it.
+   * Works on one job that is due, or on the one with `id`, until it is done, has to wait, or its turn is over; `false` when
+   * there was none, or another process has it.
    */
   runDue(id?: string): Promise<boolean>
 }

@@ -5,16 +5,16 @@ import type { CryptoProvider } from '../crypto/provider.ts'
 import type { ChangeFeed } from '../db/change-feed.ts'
 import type { Db } from '../db/db.ts'
 import { finishJob } from '../keys/job-store.ts'
-import type { JobPlan, KeyJob, Verdict } from '../keys/key-job.ts'
-import { countKeysByKmsKey, keysToRewrap } from '../keys/rewrap-keys.ts'
+import { type JobPlan, type KeyJob, RETRY_MS, type Verdict } from '../keys/key-job.ts'
+import { keysToRewrap } from '../keys/rewrap-keys.ts'
 import { lockVaultKeys } from '../keys/rotate-vault-key.ts'
 import { DEPLOYMENT } from '../keys/stored-key.ts'
 import type { TenantKeys } from '../keys/tenant-keys.ts'
 import type { KeyWrapper } from '../kms/kms.ts'
-import { nextTenantWithoutKmsKey, tenantsWithOwnKmsKey } from '../tenants/kms-keys.ts'
+import { tenantsWithoutKmsKey } from '../tenants/kms-keys.ts'
 import { recordsToReEncrypt } from './re-encrypt.ts'
-import { sharesToRewrap, type TenantSequence } from './rewrap-shares.ts'
-import { countByKmsKey, countByVaultKey, type TenantChoice } from './version-store.ts'
+import { sharesToRewrap, type TenantsAfter } from './rewrap-shares.ts'
+import { hasOtherVaultKeys, vaultKeysInUse } from './version-store.ts'
 
 export interface KeyPlanDeps {
   db: Db
@@ -33,54 +33,51 @@ export interface KeyPlanDeps {
 export const SETTLE_MS = 60_000
 /** Milliseconds until the next pass where rows need their holder, or somebody who mends them. */
 const STUCK_MS = 600_000
+/** Tenants that are looked through at once for shares to move. */
+const TENANTS_AT_ONCE = 500
 
-/** Thrown to roll back the destruction of keys that a record came to need meanwhile. */
-class StillNeededError extends Error {}
+/** Thrown to roll back what is no longer ours to do. */
+class LostJobError extends Error {}
 
 function reEncryption(deps: KeyPlanDeps, tenantId: string, owner: string): JobPlan {
-  const { db, change, tenantKeys, clock } = deps
+  const { change, tenantKeys, clock } = deps
 
-  /** Destroys the old keys, unless a record needs one: then nothing happens. */
-  async function destroyOldKeys(job: KeyJob): Promise<boolean> {
+  /** Destroys the old keys that no record needs; `true` and the end of the job when these were all. */
+  async function destroyEmptied(job: KeyJob): Promise<boolean> {
     const now = clock.now()
-    try {
-      await change(async (tx) => {
-        const keys = await lockVaultKeys(tx, tenantId) // behind whoever holds one to write a record
-        const old = keys.filter(({ state }) => state === 'retired').map(({ id }) => id)
-        const counts = await countByVaultKey(tx, tenantId)
-        if (counts.some(({ keyId }) => old.includes(keyId))) throw new StillNeededError()
-        if (!(await finishJob(tx, job, new Date(now), owner))) throw new StillNeededError()
-        await tenantKeys.destroy(tx, tenantId, old)
-        const events = old.map((id) => ({
-          tenantId,
-          actor: { id: 'system' },
-          requestId: newId('req', now),
-          action: 'tenant_keys.destroy',
-          outcome: 'success' as const,
-          object: { kind: 'key', id },
-          detail: { purpose: 'vault' },
-        }))
-        return { result: undefined, events }
-      })
-      return true
-    } catch (err) {
-      if (err instanceof StillNeededError) return false
-      throw err
-    }
+    return change(async (tx) => {
+      const keys = await lockVaultKeys(tx, tenantId) // behind whoever holds one to write a record
+      const active = keys.find(({ state }) => state === 'active')
+      const retired = keys.filter(({ state }) => state === 'retired').map(({ id }) => id)
+      const needed = await vaultKeysInUse(tx, tenantId, retired)
+      const emptied = retired.filter((id) => !needed.has(id))
+      const isDone = needed.size === 0 && active !== undefined && !(await hasOtherVaultKeys(tx, tenantId, active.id))
+      if (isDone && !(await finishJob(tx, job, new Date(now), owner))) throw new LostJobError()
+      if (emptied.length > 0) await tenantKeys.destroy(tx, tenantId, emptied)
+      const events = emptied.map((id) => ({
+        tenantId,
+        actor: { id: 'system' },
+        requestId: newId('req', now),
+        action: 'tenant_keys.destroy',
+        outcome: 'success' as const,
+        object: { kind: 'key', id },
+        detail: { purpose: 'vault' },
+      }))
+      return { result: isDone, events }
+    })
   }
 
   return {
     sources: [recordsToReEncrypt(deps, tenantId)],
     async settle(job): Promise<Verdict> {
-      const { keyId: active } = await tenantKeys.vaultKey(tenantId)
-      const old = (await countByVaultKey(db, tenantId)).filter(({ keyId }) => keyId !== active)
-      const inCustody = old.reduce((sum, count) => sum + count.inCustody, 0)
-      const movable = old.reduce((sum, count) => sum + count.live, 0) - inCustody
-      if (movable > job.unusableCount) return 'again'
-      if (movable + inCustody > 0) return { waitMs: STUCK_MS }
       const waitedMs = job.emptiedAt === null ? 0 : clock.now() - job.emptiedAt.getTime()
       if (waitedMs < SETTLE_MS) return { waitMs: SETTLE_MS - waitedMs, emptied: true }
-      return (await destroyOldKeys(job)) ? 'done' : 'again'
+      try {
+        return (await destroyEmptied(job)) ? 'done' : { waitMs: STUCK_MS, emptied: true }
+      } catch (err) {
+        if (err instanceof LostJobError) return { waitMs: RETRY_MS }
+        throw err
+      }
     },
   }
 }
@@ -89,24 +86,17 @@ function rewrap(deps: KeyPlanDeps, { tenantId, target }: KeyJob, owner: string):
   const { db, clock } = deps
   const isWhole = tenantId === DEPLOYMENT
 
-  /** Shares are under the tenant's own KMS key where it has one, and no job of the deployment touches these. */
-  async function tenants(): Promise<TenantChoice> {
-    if (!isWhole) return { only: tenantId }
-    return { allBut: (await tenantsWithOwnKmsKey(db)).map((own) => own.tenantId) }
+  /** No job of the deployment touches the shares of a tenant with a KMS key of its own. */
+  const tenantsAfter: TenantsAfter = async (id) => {
+    if (isWhole) return tenantsWithoutKmsKey(db, id, TENANTS_AT_ONCE)
+    return id === '' ? [tenantId] : []
   }
-
-  const sequence: TenantSequence = {
-    next: async (id) => (isWhole ? nextTenantWithoutKmsKey(db, id) : id === '' ? tenantId : undefined),
-  }
-  const shares = sharesToRewrap(deps, sequence, target)
+  const shares = sharesToRewrap(deps, tenantsAfter, target)
   return {
     sources: isWhole ? [keysToRewrap(deps, target), shares] : [shares],
     async settle(job): Promise<Verdict> {
-      const counts = [...(isWhole ? await countKeysByKmsKey(db) : []), ...(await countByKmsKey(db, await tenants()))]
-      const left = counts.filter(({ keyId }) => keyId !== target).reduce((sum, { wraps }) => sum + wraps, 0)
-      if (left > job.unusableCount) return 'again'
-      if (left > 0) return { waitMs: STUCK_MS }
-      return (await finishJob(db, job, new Date(clock.now()), owner)) ? 'done' : 'again'
+      if (job.unusableCount > 0) return { waitMs: STUCK_MS }
+      return (await finishJob(db, job, new Date(clock.now()), owner)) ? 'done' : { waitMs: RETRY_MS }
     },
   }
 }

@@ -5,11 +5,11 @@ import type { Queryable } from '../db/db.ts'
 import { findJob, isJobRecent, openJob } from '../keys/job-store.ts'
 import type { KeyJob } from '../keys/key-job.ts'
 import { probeWrapper } from '../keys/probe-wrapper.ts'
-import { countKeysByKmsKey } from '../keys/rewrap-keys.ts'
+import { countKeysByKmsKey, isKmsKeyOfKeys } from '../keys/rewrap-keys.ts'
 import { DEPLOYMENT } from '../keys/stored-key.ts'
 import { setTenantKmsKey, tenantsWithOwnKmsKey } from '../tenants/kms-keys.ts'
 import type { KeyJobsDeps } from './key-jobs.ts'
-import { countByKmsKey } from './version-store.ts'
+import { countByKmsKey, isKmsKeyOfShares } from './version-store.ts'
 
 /** How much one KMS key guards. */
 export interface KmsKeyUse {
@@ -66,8 +66,8 @@ export function createKmsRewrap(deps: Omit<KeyJobsDeps, 'pause' | 'onRow' | 'sig
     detail: { kms_key_id: kmsKeyId },
   })
 
-  async function uses(on: Queryable = db): Promise<KmsKeyUse[]> {
-    const [keys, shares, own] = [await countKeysByKmsKey(on), await countByKmsKey(on), await tenantsWithOwnKmsKey(on)]
+  async function uses(): Promise<KmsKeyUse[]> {
+    const [keys, shares, own] = [await countKeysByKmsKey(db), await countByKmsKey(db), await tenantsWithOwnKmsKey(db)]
     const named = [...keys, ...shares].map(({ keyId }) => keyId)
     const ids = new Set([...named, ...own.map(({ kmsKeyId }) => kmsKeyId), ...(wrapper.ring?.ids() ?? [])])
     const wraps = (counts: typeof keys, id: string) => counts.find(({ keyId }) => keyId === id)?.wraps ?? 0
@@ -78,6 +78,16 @@ export function createKmsRewrap(deps: Omit<KeyJobsDeps, 'pause' | 'onRow' | 'sig
       shares: wraps(shares, kmsKeyId),
       tenants: own.filter((one) => one.kmsKeyId === kmsKeyId).map(({ tenantId }) => tenantId),
     }))
+  }
+
+  /** What a KMS key guards, or is to guard, in words. */
+  async function needsOf(tx: Queryable, kmsKeyId: string): Promise<string[]> {
+    const tenants = (await tenantsWithOwnKmsKey(tx)).filter((own) => own.kmsKeyId === kmsKeyId)
+    return [
+      ...((await isKmsKeyOfKeys(tx, kmsKeyId)) ? ['keys'] : []),
+      ...((await isKmsKeyOfShares(tx, kmsKeyId)) ? ['shares'] : []),
+      ...(tenants.length > 0 ? [`${tenants.length} tenants`] : []),
+    ]
   }
 
   return {
@@ -98,7 +108,7 @@ export function createKmsRewrap(deps: Omit<KeyJobsDeps, 'pause' | 'onRow' | 'sig
       })
     },
     find: (tenantId = DEPLOYMENT) => findJob(db, 'kms-rewrap', tenantId),
-    uses: () => uses(),
+    uses,
     async removeKey(kmsKeyId) {
       const { ring } = wrapper
       if (!ring) throw new AppError('request.invalid', 'The keys are with the KMS: disable or delete them there.')
@@ -111,11 +121,10 @@ export function createKmsRewrap(deps: Omit<KeyJobsDeps, 'pause' | 'onRow' | 'sig
             'A re-wrap runs, or ended less than a minute ago: requests may still use the key. Try again then.'
           throw new AppError('object.in_use', message)
         }
-        const use = (await uses(tx)).find((one) => one.kmsKeyId === kmsKeyId)
-        if (use && (use.keys > 0 || use.shares > 0 || use.tenants.length > 0)) {
-          const { keys, shares, tenants } = use
-          const message = `${keys} keys, ${shares} shares and ${tenants.length} tenants need ${kmsKeyId}: re-wrap them first.`
-          throw new AppError('object.in_use', message, { details: { keys, shares, tenants: tenants.slice(0, 20) } })
+        const needs = await needsOf(tx, kmsKeyId)
+        if (needs.length > 0) {
+          const message = `${needs.join(', ')} need ${kmsKeyId}: re-wrap them first. See: sealwire keys kms list`
+          throw new AppError('object.in_use', message)
         }
         await ring.remove(kmsKeyId)
         await feed.announce(tx, 'kms', kmsKeyId)

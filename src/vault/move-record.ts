@@ -7,7 +7,7 @@ import { newId } from '../core/ids.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { Queryable } from '../db/db.ts'
 import type { MoveOutcome } from '../keys/key-job.ts'
-import { isWrapperWorking } from '../keys/probe-wrapper.ts'
+import { isWrapAtFault } from '../keys/probe-wrapper.ts'
 import type { KeyWrapper } from '../kms/kms.ts'
 import { digestRecord, type StoredRecord } from './record.ts'
 import { type LiveVersion, lockEntry, replaceRecord } from './version-store.ts'
@@ -41,7 +41,8 @@ export async function moveRecord(
   try {
     record = await work.make()
   } catch (err) {
-    if (await isUnusable(err, wrapper)) return 'unusable'
+    const isUnopened = err instanceof AppError && err.code === 'vault.unavailable'
+    if (isUnopened || (await isWrapAtFault(err, wrapper))) return 'unusable'
     throw err
   }
   return change<MoveOutcome>(async (tx) => {
@@ -65,11 +66,4 @@ export async function moveRecord(
     }
     return { result: 'moved', events: [event] }
   })
-}
-
-/** A record, or a wrap, that does not open while the key wrapper works is no reason to stop. */
-async function isUnusable(err: unknown, wrapper: KeyWrapper): Promise<boolean> {
-  if (!(err instanceof AppError)) return false
-  if (err.code === 'vault.unavailable') return true
-  return err.code === 'kms.unavailable' && isWrapperWorking(wrapper)
 }

@@ -1,3 +1,4 @@
+import type { Caller } from '../audit/audit.ts'
 import { type Bytes, wipe } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
@@ -20,15 +21,15 @@ export interface EntryOpener {
   /** @throws {AppError} `object.not_found` */
   find(tenantId: string, id: string): Promise<FoundEntry>
   /**
-   * Opens an entry with a share that may be wrong; the caller wipes the plaintext.
+   * Opens an entry with a share that `by` brought and that may be wrong; the plaintext is to be wiped.
    *
    * @throws {AppError} `custody.required`, `request.invalid` for a share that the entry has no use for, `rate.limited` after
    * too many wrong ones, `custody.rejected` for a wrong one and for a changed record alike; `credential.expired` unless
    * `evenExpired`; `vault.unavailable`, `kms.unavailable`
    */
-  plaintext(found: FoundEntry, share?: CustodyShare, options?: { evenExpired?: boolean }): Promise<Bytes>
+  plaintext(found: FoundEntry, by: Caller, share?: CustodyShare, options?: { evenExpired?: boolean }): Promise<Bytes>
   /** As `plaintext`, read. */
-  values(found: FoundEntry, share?: CustodyShare): Promise<Record<string, unknown>>
+  values(found: FoundEntry, by: Caller, share?: CustodyShare): Promise<Record<string, unknown>>
   /** As `values`, with a share that has opened the entry before: not counted with the wrong ones. */
   valuesByHeldShare(found: FoundEntry, share?: CustodyShare): Promise<Record<string, unknown>>
 }
@@ -65,12 +66,13 @@ export function createEntryOpener(deps: {
 
   async function plaintext(
     found: FoundEntry,
+    by: Caller,
     share?: CustodyShare,
     { evenExpired = false }: { evenExpired?: boolean } = {},
   ): Promise<Bytes> {
     assertOpenable(found, share, evenExpired)
     if (!share) return open(found, share)
-    return attempts.run(vaultTopicKey(found.entry.tenantId, found.entry.id), () => open(found, share))
+    return attempts.run(vaultTopicKey(found.entry.tenantId, found.entry.id), by, () => open(found, share))
   }
 
   return {
@@ -80,7 +82,7 @@ export function createEntryOpener(deps: {
       return found
     },
     plaintext,
-    values: async (found, share) => read(await plaintext(found, share)),
+    values: async (found, by, share) => read(await plaintext(found, by, share)),
     async valuesByHeldShare(found, share) {
       assertOpenable(found, share, false)
       return read(await open(found, share))

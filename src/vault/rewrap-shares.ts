@@ -4,12 +4,10 @@ import type { MovableRow, RowSource } from '../keys/key-job.ts'
 import { type MoveRecordDeps, moveRecord } from './move-record.ts'
 import type { StoredRecord } from './record.ts'
 import { shareContext } from './share-cache.ts'
-import { type LiveVersion, versionName, versionsOnOtherKmsKeys } from './version-store.ts'
+import { firstOnOtherKmsKeys, type LiveVersion, versionName, versionsOnOtherKmsKeys } from './version-store.ts'
 
-/** Whose shares, one tenant after the other: the one after `id`, or the first after nothing. */
-export interface TenantSequence {
-  next(id: string): Promise<string | undefined>
-}
+/** Whose shares: some of the tenants after `id`, in order; none when there are no more. */
+export type TenantsAfter = (id: string) => Promise<readonly string[]>
 
 /**
  * The shares of vault records that are still wrapped under another KMS key than `kmsKeyId`. The share stays, and with it the
@@ -17,7 +15,7 @@ export interface TenantSequence {
  */
 export function sharesToRewrap(
   deps: MoveRecordDeps & { db: Queryable },
-  tenants: TenantSequence,
+  tenantsAfter: TenantsAfter,
   kmsKeyId: string,
 ): RowSource {
   const { db, wrapper } = deps
@@ -43,19 +41,25 @@ export function sharesToRewrap(
       }),
   })
 
+  async function pageOf(tenantId: string, within: string | null, limit: number): Promise<MovableRow[]> {
+    const versions = await versionsOnOtherKmsKeys(db, tenantId, kmsKeyId, within, limit)
+    return versions.map(({ position, version }) => movable(`${tenantId}/${position}`, version))
+  }
+
   return {
     name: 'shares',
     async page(after, limit) {
       const slash = after?.indexOf('/') ?? 0
-      let tenantId = after === null ? await tenants.next('') : after.slice(0, slash)
-      let within = after === null ? null : after.slice(slash + 1)
-      while (tenantId !== undefined) {
-        const versions = await versionsOnOtherKmsKeys(db, tenantId, kmsKeyId, within, limit)
-        if (versions.length > 0) return versions.map((one) => movable(`${tenantId}/${one.position}`, one.version))
-        tenantId = await tenants.next(tenantId)
-        within = null
+      let last = after?.slice(0, slash) ?? ''
+      const rest = after === null ? [] : await pageOf(last, after.slice(slash + 1), limit)
+      if (rest.length > 0) return rest
+      for (;;) {
+        const tenantIds = await tenantsAfter(last)
+        const next = tenantIds.length > 0 ? await firstOnOtherKmsKeys(db, tenantIds, kmsKeyId) : undefined
+        const rows = next === undefined ? [] : await pageOf(next, null, limit)
+        last = next ?? tenantIds.at(-1) ?? ''
+        if (rows.length > 0 || tenantIds.length === 0) return rows
       }
-      return []
     },
   }
 }

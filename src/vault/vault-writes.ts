@@ -74,6 +74,7 @@ export function createVaultWrites(
 
   /** What is to be sealed anew. A share is proved also where new values are given: its holder would lose the entry else. */
   async function nextPlaintext(
+    caller: Caller,
     found: FoundEntry,
     values: Readonly<Record<string, unknown>> | undefined,
     { share, enable = false }: CustodyOptions,
@@ -81,7 +82,7 @@ export function createVaultWrites(
     const given = values === undefined ? undefined : encodeValues(values)
     const needsShare = found.record.custody === 1 && !(given && enable)
     if (given && !share && !needsShare) return given
-    const opened = await opener.plaintext(found, share, { evenExpired: given !== undefined })
+    const opened = await opener.plaintext(found, caller, share, { evenExpired: given !== undefined })
     if (!given) return opened
     wipe(opened)
     return given
@@ -95,7 +96,7 @@ export function createVaultWrites(
     custody: CustodyOptions,
   ): Promise<Bytes> {
     try {
-      return await nextPlaintext(found, values, custody)
+      return await nextPlaintext(caller, found, values, custody)
     } catch (err) {
       if (!custody.share) throw err
       const event = entryEvent(caller, found.entry)

@@ -65,7 +65,7 @@ export interface Vault extends VaultWrites {
    * @throws {AppError} `credential.expired`, `rate.limited`, `custody.rejected`, `request.invalid` for an entry that is not
    * in split custody
    */
-  verifyShare(tenantId: string, id: string, share: CustodyShare): Promise<number>
+  verifyShare(caller: Caller, id: string, share: CustodyShare): Promise<number>
 }
 
 const ENTRIES_MAX = 10_000
@@ -110,7 +110,7 @@ export function createVault(deps: VaultDeps): Vault {
       const event = { ...entryEvent(caller, found.entry), action: 'vault.unseal' }
       let values: Record<string, unknown>
       try {
-        values = await opener.values(found, share)
+        values = await opener.values(found, caller, share)
       } catch (err) {
         const code = err instanceof AppError ? err.code : 'internal'
         await audit.record({ ...event, outcome: 'failure', detail: { ...event.detail, code } })
@@ -153,9 +153,9 @@ export function createVault(deps: VaultDeps): Vault {
       return { version: found.entry.version, values: await opener.valuesByHeldShare(found, share) }
     },
 
-    async verifyShare(tenantId, id, share) {
-      const found = await opener.find(tenantId, id)
-      wipe(await opener.plaintext(found, share))
+    async verifyShare(caller, id, share) {
+      const found = await opener.find(caller.tenantId, id)
+      wipe(await opener.plaintext(found, caller, share))
       await moveHeld(found, share)
       return found.entry.version
     },

@@ -2,6 +2,9 @@ import type { Queryable } from '../db/db.ts'
 import type { RecordContext, StoredRecord } from './record.ts'
 import { mapRecord, type RecordRow, type VersionRow } from './record-store.ts'
 
+/** Milliseconds that an operator waits for what goes over the versions of every tenant. */
+const COUNT_TIMEOUT_MS = 60_000
+
 /** A version whose record can still be opened: the current one of its entry, or the one before it. */
 export interface LiveVersion {
   context: RecordContext
@@ -99,10 +102,65 @@ export async function heldVersionsOnOtherVaultKeys(
   return rows.map(mapVersion)
 }
 
-/** Whose versions: one tenant's, or everybody's but those of some. */
-export type TenantChoice = { only: string } | { allBut: readonly string[] }
+/** The first of the tenants with a share under another KMS key than `kmsKeyId`. */
+export async function firstOnOtherKmsKeys(
+  db: Queryable,
+  tenantIds: readonly string[],
+  kmsKeyId: string,
+): Promise<string | undefined> {
+  const { rows } = await db.query<{ id: string }>(
+    `select t.id from unnest($1::text[]) with ordinality as t (id, place), lateral (
+       ${eitherSide('share_kms_key_id', 'v.tenant_id = t.id')}) as other
+     order by t.place limit 1`,
+    [tenantIds, kmsKeyId],
+  )
+  return rows[0]?.id
+}
 
-const choose = (choice: TenantChoice) => ('only' in choice ? [choice.only, []] : [null, choice.allBut])
+/** Reports whether a live version of a tenant, in split custody or not, is under another vault key than `keyId`. */
+export async function hasOtherVaultKeys(db: Queryable, tenantId: string, keyId: string): Promise<boolean> {
+  const { rows } = await db.query(
+    [0, 1]
+      .map((custody) => eitherSide('vault_key_id', `v.tenant_id = $1 and v.custody = ${custody}`))
+      .join(' union all ')
+      .concat(' limit 1'),
+    [tenantId, keyId],
+  )
+  return rows.length > 0
+}
+
+/** Of some vault keys of a tenant, those that live versions are under, in split custody or not. */
+export async function vaultKeysInUse(db: Queryable, tenantId: string, keyIds: readonly string[]): Promise<Set<string>> {
+  const under = (custody: 0 | 1) => `(select 1 from vault_versions v
+    where v.tenant_id = $1 and v.custody = ${custody} and v.vault_key_id = k.id and v.wrapped_share is not null
+    order by v.entry_id, v.version limit 1)`
+  const { rows } = await db.query<{ id: string }>(
+    `select distinct k.id from unnest($2::text[]) as k (id), lateral (${under(0)} union all ${under(1)}) as used`,
+    [tenantId, keyIds],
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
+/** One row on either side of a key, if there is any. Without the order, some plans look at every row. */
+function eitherSide(column: 'vault_key_id' | 'share_kms_key_id', where: string): string {
+  return ['<', '>']
+    .map(
+      (operator) => `(select 1 from vault_versions v
+         where ${where} and v.${column} ${operator} $2 and v.wrapped_share is not null
+         order by v.${column}, v.entry_id, v.version limit 1)`,
+    )
+    .join(' union all ')
+}
+
+/** Reports whether a live share of anybody is under a KMS key. */
+export async function isKmsKeyOfShares(db: Queryable, kmsKeyId: string): Promise<boolean> {
+  const { rows } = await db.query(
+    `select 1 from vault_versions where share_kms_key_id = $1 and wrapped_share is not null limit 1`,
+    [kmsKeyId],
+    { timeoutMs: COUNT_TIMEOUT_MS },
+  )
+  return rows.length > 0
+}
 
 /**
  * Keeps an entry from being written, and its writes from being judged, until the transaction ends; returns the number of its
@@ -150,7 +208,7 @@ export async function replaceRecord(
   return rowCount === 1
 }
 
-/** How many live versions a key guards. */
+/** How many live versions a vault key guards. */
 export interface RecordCount {
   keyId: string
   live: number
@@ -158,39 +216,23 @@ export interface RecordCount {
   inCustody: number
 }
 
-interface CountRow {
-  key_id: string
-  live: string
-  in_custody: string
-}
-
-const mapCount = (row: CountRow): RecordCount => ({
-  keyId: row.key_id,
-  live: Number(row.live),
-  inCustody: Number(row.in_custody),
-})
-
 /** Live versions of a tenant by vault key, in one snapshot: the sum is all of them, whatever moves meanwhile. */
 export async function countByVaultKey(db: Queryable, tenantId: string): Promise<RecordCount[]> {
-  const { rows } = await db.query<CountRow>(
+  const { rows } = await db.query<{ key_id: string; live: string; in_custody: string }>(
     `select vault_key_id as key_id, count(*) as live, count(*) filter (where custody = 1) as in_custody
      from vault_versions where tenant_id = $1 and wrapped_share is not null group by vault_key_id order by vault_key_id`,
     [tenantId],
   )
-  return rows.map(mapCount)
+  return rows.map((row) => ({ keyId: row.key_id, live: Number(row.live), inCustody: Number(row.in_custody) }))
 }
 
-/** Live versions by the KMS key of their share, in one snapshot. */
-export async function countByKmsKey(
-  db: Queryable,
-  tenants: TenantChoice = { allBut: [] },
-): Promise<{ keyId: string; wraps: number }[]> {
-  const [only, allBut] = choose(tenants)
+/** Live versions of everybody by the KMS key of their share, in one snapshot; for an operator, who waits. */
+export async function countByKmsKey(db: Queryable): Promise<{ keyId: string; wraps: number }[]> {
   const { rows } = await db.query<{ key_id: string; wraps: string }>(
-    `select share_kms_key_id as key_id, count(*) as wraps from vault_versions
-     where wrapped_share is not null and ($1::text is null or tenant_id = $1) and not (tenant_id = any ($2))
+    `select share_kms_key_id as key_id, count(*) as wraps from vault_versions where wrapped_share is not null
      group by share_kms_key_id order by share_kms_key_id`,
-    [only, allBut],
+    [],
+    { timeoutMs: COUNT_TIMEOUT_MS },
   )
   return rows.map((row) => ({ keyId: row.key_id, wraps: Number(row.wraps) }))
 }

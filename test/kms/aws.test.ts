@@ -3,7 +3,7 @@ import { after, before, beforeEach, test } from 'node:test'
 import { utf8 } from '#src/core/bytes.ts'
 import { AppError } from '#src/core/errors.ts'
 import { createAwsKeyWrapper } from '#src/kms/aws.ts'
-import type { KeyWrapper, WrapContext } from '#src/kms/kms.ts'
+import { type KeyWrapper, type WrapContext, WrapRefusedError } from '#src/kms/kms.ts'
 import { type Fault, type KeyState, type KmsDouble, startKmsDouble } from '#test/support/kms-double.ts'
 
 const share = utf8('thirty-two bytes that are secret')
@@ -24,12 +24,14 @@ function wrapperFor(keyId: string, over: Partial<KmsDouble> = {}): KeyWrapper {
   return createAwsKeyWrapper({ region, keyId, endpoint: url, credentials: { accessKeyId, secretAccessKey } })
 }
 
-/** Asserts `kms.unavailable` whose cause, which no caller sees, has that name. */
-async function refusedAs(name: string, work: Promise<unknown>): Promise<void> {
+/** Asserts `kms.unavailable` whose cause, which no caller sees, has that name, and whether it is a no to this wrap. */
+async function refusedAs(name: string, work: Promise<unknown>, isRefusal = false): Promise<void> {
   await assert.rejects(work, (err: unknown) => {
     assert.ok(err instanceof AppError)
     assert.equal(err.code, 'kms.unavailable')
-    assert.equal((err.cause as Error).name, name)
+    assert.equal(err.cause instanceof WrapRefusedError, isRefusal)
+    const cause = err.cause instanceof WrapRefusedError ? err.cause.cause : err.cause
+    assert.equal((cause as Error).name, name)
     assert.doesNotMatch(err.message, /Exception|arn:/)
     return true
   })
@@ -64,7 +66,7 @@ for (const { why, other } of otherContexts) {
   test(`V5: a wrap is refused with ${why}, and opens with its own context`, async () => {
     const wrapper = wrapperFor(key.arn)
     const { keyId, wrapped } = await wrapper.wrap(key.arn, share, context)
-    await refusedAs('InvalidCiphertextException', wrapper.unwrap(keyId, wrapped, other))
+    await refusedAs('InvalidCiphertextException', wrapper.unwrap(keyId, wrapped, other), true)
     assert.deepEqual(await wrapper.unwrap(keyId, wrapped, context), share)
   })
 }
@@ -73,8 +75,8 @@ test('a wrap under another key is refused, although that key exists and is enabl
   const wrapper = wrapperFor(key.arn)
   const other = kms.createKey()
   const { wrapped } = await wrapper.wrap(key.arn, share, context)
-  await refusedAs('IncorrectKeyException', wrapper.unwrap(other.arn, wrapped, context))
-  await refusedAs('NotFoundException', wrapper.unwrap(`${key.arn.slice(0, -1)}x`, wrapped, context))
+  await refusedAs('IncorrectKeyException', wrapper.unwrap(other.arn, wrapped, context), true)
+  await refusedAs('NotFoundException', wrapper.unwrap(`${key.arn.slice(0, -1)}x`, wrapped, context), true)
   assert.deepEqual(await wrapper.unwrap(key.arn, wrapped, context), share)
 })
 
@@ -87,7 +89,7 @@ for (const { state, name } of states) {
     const wrapper = wrapperFor(key.arn)
     const { wrapped } = await wrapper.wrap(key.arn, share, context)
     kms.setState(key.id, state)
-    await refusedAs(name, wrapper.unwrap(key.arn, wrapped, context))
+    await refusedAs(name, wrapper.unwrap(key.arn, wrapped, context), true)
     await refusedAs(name, wrapper.wrap(key.arn, share, context))
     kms.setState(key.id, 'Enabled')
     assert.deepEqual(await wrapper.unwrap(key.arn, wrapped, context), share)
@@ -99,7 +101,7 @@ test('a changed ciphertext is refused', async () => {
   const { wrapped } = await wrapper.wrap(key.arn, share, context)
   for (const i of [0, 20, wrapped.length - 1]) {
     const changed = wrapped.map((byte, at) => (at === i ? byte ^ 1 : byte))
-    await refusedAs('InvalidCiphertextException', wrapper.unwrap(key.arn, changed, context))
+    await refusedAs('InvalidCiphertextException', wrapper.unwrap(key.arn, changed, context), true)
   }
 })
 

@@ -133,7 +133,7 @@ describe('split custody', () => {
     const refusal = { code: 'request.invalid', message: /not in split custody/ }
     await assert.rejects(unseal(id, randomShare()), refusal)
     await assert.rejects(at.deployment.vault.rotate(at.owner.caller, id, values, { share: randomShare() }), refusal)
-    await assert.rejects(at.deployment.vault.verifyShare(at.tenantId(), id, randomShare()), refusal)
+    await assert.rejects(at.deployment.vault.verifyShare(at.owner.caller, id, randomShare()), refusal)
   })
 
   describe('wrong shares', () => {
@@ -168,6 +168,15 @@ describe('split custody', () => {
       assert.deepEqual((await unseal(id, share)).values, values)
       await assert.rejects(unseal(id, randomShare()), wrong)
       await assert.rejects(unseal(id, randomShare()), { code: 'rate.limited' })
+    })
+
+    test('of one caller keep no other caller out', async () => {
+      const { id, share } = await sealSplit()
+      const stranger = { ...at.owner.caller, actor: { id: 'key_stranger' } }
+      for (let i = 0; i < 10; i++) await assert.rejects(at.deployment.vault.unseal(stranger, id, randomShare()), wrong)
+      await assert.rejects(at.deployment.vault.unseal(stranger, id, share), { code: 'rate.limited' })
+      assert.deepEqual((await unseal(id, share)).values, values)
+      assert.equal(await at.deployment.vault.verifyShare(at.owner.caller, id, share), 1)
     })
 
     test('the right share costs nothing, however often it comes', async () => {
@@ -296,7 +305,7 @@ describe('split custody', () => {
     test('it moves when its holder unlocks, too', async () => {
       const { id, share } = await sealSplit()
       const { keyId } = await rotateKey()
-      assert.equal(await at.deployment.vault.verifyShare(at.tenantId(), id, share), 1)
+      assert.equal(await at.deployment.vault.verifyShare(at.owner.caller, id, share), 1)
       assert.deepEqual(await counts(), [{ keyId, live: 1, inCustody: 1 }])
       assert.deepEqual((await unseal(id, share)).values, values)
     })

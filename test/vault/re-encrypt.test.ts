@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { claimJob, LEASE_MS, savePage } from '#src/keys/job-store.ts'
 import type { MoveOutcome } from '#src/keys/key-job.ts'
+import { lockVaultKeys } from '#src/keys/rotate-vault-key.ts'
 import type { KeyWrapper } from '#src/kms/kms.ts'
 import type { CustodyShare } from '#src/vault/custody.ts'
 import { createKeyJobs } from '#src/vault/key-jobs.ts'
@@ -125,6 +126,46 @@ describe('vault key rotation and re-encryption', () => {
     await finish()
     assert.equal(await stateOf(retiredKeyId), 'destroyed')
     assert.deepEqual((await at.deployment.vault.unseal(at.owner.caller, held.id, share)).values, values)
+  })
+
+  test('a record that its holder never opens keeps its own key alone: others are destroyed, and rotation goes on', async () => {
+    const held = await at.deployment.vault.seal(
+      at.owner.caller,
+      { credentialType: 'custom_kv', values },
+      { enable: true },
+    )
+    const oldest = (await rotate()).retiredKeyId ?? ''
+    for (let i = 0; i < 9; i++) {
+      await seal()
+      const { retiredKeyId } = await rotate()
+      await runDue()
+      at.deployment.clock.advance(60_000)
+      await runDue()
+      assert.deepEqual(await Promise.all([oldest, retiredKeyId ?? ''].map(stateOf)), ['retired', 'destroyed'])
+    }
+    await at.deployment.vault.unseal(at.owner.caller, held.id, held.custodyShare)
+    at.deployment.clock.advance(600_000)
+    await finish()
+    assert.equal(await stateOf(oldest), 'destroyed')
+  })
+
+  test('a record that comes late to an old key has its own minute before that is destroyed', async () => {
+    const { id } = await seal()
+    const { keyId, retiredKeyId } = await rotate()
+    await runDue()
+    at.deployment.clock.advance(60_000)
+    await at.deployment.db.query('update keys set state = $2 where id = $1', [keyId, 'next'])
+    await at.deployment.db.query('update keys set state = $2 where id = $1', [retiredKeyId, 'active'])
+    await seal()
+    await at.deployment.db.query('update keys set state = $2 where id = $1', [retiredKeyId, 'retired'])
+    await at.deployment.db.query('update keys set state = $2 where id = $1', [keyId, 'active'])
+    assert.equal(await countOf(retiredKeyId ?? ''), 1)
+    await runDue()
+    assert.deepEqual([await countOf(keyId), await stateOf(retiredKeyId ?? '')], [2, 'retired'])
+    at.deployment.clock.advance(60_000)
+    await runDue()
+    assert.equal(await stateOf(retiredKeyId ?? ''), 'destroyed')
+    assert.deepEqual((await at.deployment.vault.open(tenantId(), id)).values, values)
   })
 
   for (const column of ['sealed', 'wrapped_share'] as const) {
@@ -264,6 +305,36 @@ describe('vault key rotation and re-encryption', () => {
     assert.equal(await savePage(at.deployment.db, 'killed', job, late, now()), undefined)
   })
 
+  test('two processes that work on one job at once move every record once, and both end', async () => {
+    for (let i = 0; i < 40; i++) await seal()
+    const { keyId } = await rotate()
+    const { job } = await vaultKeys().list(tenantId())
+    let taken: Promise<boolean> | undefined
+    const wrapper: KeyWrapper = {
+      ...at.deployment.wrapper,
+      async wrap(...args) {
+        if (!taken) {
+          at.deployment.clock.advance(LEASE_MS) // it was stopped for so long, with records open
+          taken = jobs().runDue(job?.id)
+        }
+        await taken
+        return at.deployment.wrapper.wrap(...args)
+      },
+    }
+    const seen: MoveOutcome[] = []
+    const slow = createKeyJobs({ ...at.deployment, wrapper, onRow: (_row, outcome) => seen.push(outcome) })
+    assert.equal(await slow.runDue(job?.id), true)
+    assert.ok(seen.length >= 4 && seen.every((outcome) => outcome === 'passed'), String(seen))
+    assert.deepEqual(await counts(), [{ keyId, live: 40, inCustody: 0 }])
+    const moves = at.deployment.audit.events.filter(
+      (event) => event.tenantId === tenantId() && event.action === 'vault.reencrypt',
+    )
+    assert.equal(moves.length, 40)
+    assert.equal(new Set(moves.map(({ object }) => object?.id)).size, 40)
+    assert.equal((await vaultKeys().list(tenantId())).job?.moved, 40)
+    await finish()
+  })
+
   test('a second rotation during the job moves everything to the newest key, and both old ones are destroyed', async () => {
     const { id } = await seal()
     const first = await rotate()
@@ -286,6 +357,27 @@ describe('vault key rotation and re-encryption', () => {
     await assert.rejects(rotate(), { code: 'object.in_use' })
     await finish()
     await rotate()
+  })
+
+  test('rotations wait for one another, also when a key made meanwhile comes first in the order of ids', async () => {
+    await seal()
+    const { db } = at.deployment
+    let second: Promise<unknown> | undefined
+    await db.transaction(async (tx) => {
+      await lockVaultKeys(tx, tenantId())
+      await db.query(
+        `insert into keys (id, tenant_id, purpose, state, kms_key_id, created_at, not_before)
+         values ('kem_0', $1, 'vault-key', 'retired', 'local', now(), now())`,
+        [tenantId()],
+      )
+      second = db.transaction((other) => lockVaultKeys(other, tenantId()))
+      await eventually(async () => {
+        const { rows } = await db.query('select 1 from pg_locks where not granted')
+        return rows.length > 0 || undefined
+      })
+      await tx.query(`update keys set state_since = now() where id = 'kem_0'`)
+    })
+    await second
   })
 
   test('each move is on record with the SHA-384 before and after, the rotation with its key, the end with the old one', async () => {
