@@ -1,26 +1,14 @@
-import type { Bytes } from '../core/bytes.ts'
-import { AppError } from '../core/errors.ts'
-import type { CryptoProvider, SigningKey, VerifyKey } from '../crypto/provider.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
 import { MAX_TREE_SIZE } from './envelope.ts'
 import { ENVELOPE_CONTEXT } from './labels.ts'
 import { merkleTree } from './merkle.ts'
 import type { LeafSignature, SealedEnvelope } from './seal.ts'
+import { type SigningPair, signVerified } from './sign-verified.ts'
 import { rootMessage } from './transcript.ts'
 
 /** The active issuer key of the deployment. */
-export interface Issuer {
+export interface Issuer extends SigningPair {
   readonly keyId: string
-  readonly signing: SigningKey
-  readonly verify: VerifyKey
-}
-
-/** Signs and verifies; a second try covers a fault of the machine while signing, which would otherwise leak the key. */
-async function signVerified(issuer: Issuer, message: Bytes): Promise<Bytes> {
-  for (const _attempt of ['first', 'second']) {
-    const signature = await issuer.signing.sign(message, ENVELOPE_CONTEXT)
-    if (await issuer.verify.verifyAsync(message, ENVELOPE_CONTEXT, signature)) return signature
-  }
-  throw new AppError('internal', 'The issuer key made no valid signature.')
 }
 
 /**
@@ -43,6 +31,6 @@ export async function signLeaves(
     provider,
     sealed.map(({ leaf }) => leaf),
   )
-  const signature = await signVerified(issuer, rootMessage(treeSize, root))
+  const signature = await signVerified(issuer, rootMessage(treeSize, root), ENVELOPE_CONTEXT)
   return proofs.map((hashes, leafIndex) => ({ signature, leafIndex, treeSize, hashes }))
 }

@@ -1,13 +1,9 @@
 import { fromBase64, toBase64 } from '../core/base64.ts'
-import { type Bytes, equalBytes, labelled, utf8 } from '../core/bytes.ts'
-import { AppError } from '../core/errors.ts'
-import type { MacKey, SigningKey, VerifyKey } from '../crypto/provider.ts'
+import { type Bytes, equalBytes, labelled } from '../core/bytes.ts'
+import type { MacKey, VerifyKey } from '../crypto/provider.ts'
 import { SIGNATURE_ALGORITHM } from './envelope.ts'
-
-/** Sets signatures over callers' data apart from everything else: no envelope, key document or checkpoint verifies under it. */
-export const SIGN_LABEL = 'sealwire/sign/v1'
-/** The ML-DSA context; the message is the caller's bytes as they are (FIPS 204 §5.2, pure). */
-export const SIGN_CONTEXT: Bytes = utf8(SIGN_LABEL)
+import { SIGN_CONTEXT, SIGN_LABEL } from './labels.ts'
+import { type SigningPair, signVerified } from './sign-verified.ts'
 
 /** What `/encryption/sign` answers and `/encryption/verify` takes. */
 export interface DataSignature {
@@ -21,10 +17,8 @@ export interface DataSignature {
 }
 
 /** Keys of one tenant that sign its data and nothing else. */
-export interface DataSigningKeys {
+export interface DataSigningKeys extends SigningPair {
   readonly keyId: string
-  readonly signing: SigningKey
-  readonly verify: VerifyKey
   readonly macKeyId: string
   readonly mac: MacKey
 }
@@ -35,24 +29,18 @@ function dataMac(mac: MacKey, data: Uint8Array): Bytes {
 }
 
 /**
- * Signs data with ML-DSA-65 and HMAC-SHA-512, and verifies the signature: a fault of the machine while signing would otherwise
- * leak the key.
+ * Signs data with ML-DSA-65 and HMAC-SHA-512.
  *
  * @throws {AppError} `internal` when the key made no valid signature, twice
  */
-export async function signData(keys: DataSigningKeys, data: Uint8Array): Promise<DataSignature> {
-  for (const _attempt of ['first', 'second']) {
-    const signature = await keys.signing.sign(data, SIGN_CONTEXT)
-    if (!(await keys.verify.verifyAsync(data, SIGN_CONTEXT, signature))) continue
-    return {
-      algorithm: SIGNATURE_ALGORITHM,
-      key_id: keys.keyId,
-      mac_key_id: keys.macKeyId,
-      pqc_signature: toBase64(signature),
-      hmac_signature: toBase64(dataMac(keys.mac, data)),
-    }
+export async function signData(keys: DataSigningKeys, data: Bytes): Promise<DataSignature> {
+  return {
+    algorithm: SIGNATURE_ALGORITHM,
+    key_id: keys.keyId,
+    mac_key_id: keys.macKeyId,
+    pqc_signature: toBase64(await signVerified(keys, data, SIGN_CONTEXT)),
+    hmac_signature: toBase64(dataMac(keys.mac, data)),
   }
-  throw new AppError('internal', 'The signing key made no valid signature.')
 }
 
 /**

@@ -1,5 +1,8 @@
 import { fromBase64, toBase64 } from '../core/base64.ts'
 import { type Bytes, decodeUtf8, equalBytes, utf8 } from '../core/bytes.ts'
+import type { CryptoProvider } from '../crypto/provider.ts'
+import type { ProtectedHeader } from './header.ts'
+import { type IssuerKey, openEnvelope, type ReaderRecipient } from './open.ts'
 import { rejected } from './rejected.ts'
 import type { Claims } from './seal.ts'
 
@@ -40,4 +43,30 @@ export function readStoredObject(plaintext: Uint8Array, expected: EncryptionCont
   const data = typeof object?.data === 'string' ? fromBase64(object.data) : undefined
   if (!data || !equalBytes(writeStoredObject(expected, data), plaintext)) throw rejected()
   return data
+}
+
+export interface OpenedObject {
+  readonly header: ProtectedHeader
+  readonly data: Bytes
+  /** `false`: its issuer key was revoked since, so that the HMAC alone vouches for it. */
+  readonly isIssuerTrusted: boolean
+}
+
+/**
+ * Opens a stored object for one who knows its context: as every envelope is opened, but that a key which was revoked since
+ * does not close what it stored.
+ *
+ * @throws {AppError} `envelope.rejected`, another context included; `envelope.issuer_unknown`; only for authentic envelopes
+ * `envelope.mismatch`, `envelope.stale` (made over a minute from now)
+ */
+export function openStoredObject(
+  provider: CryptoProvider,
+  envelope: unknown,
+  reader: ReaderRecipient,
+  issuers: ReadonlyMap<string, IssuerKey>,
+  { context, nowS }: { context: EncryptionContext; nowS: number },
+): OpenedObject {
+  const expectation = { op: STORED_OBJECT, sub: null, rqh: null, nowS }
+  const { header, plaintext, isIssuerRevoked } = openEnvelope(provider, envelope, reader, issuers, expectation)
+  return { header, data: readStoredObject(plaintext, context), isIssuerTrusted: !isIssuerRevoked }
 }

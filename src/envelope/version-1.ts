@@ -1,14 +1,14 @@
 import { toBase64 } from '../core/base64.ts'
 import { type Bytes, concatBytes, equalBytes, wipe } from '../core/bytes.ts'
-import { AppError } from '../core/errors.ts'
 import { isUuid } from '../core/ids.ts'
 import { checkLength } from '../crypto/check-length.ts'
-import type { CryptoProvider, KemPrivateKey, KemPublicKey, MacKey, SigningKey, VerifyKey } from '../crypto/provider.ts'
+import type { CryptoProvider, KemPrivateKey, KemPublicKey, MacKey, VerifyKey } from '../crypto/provider.ts'
 import { sizes } from '../crypto/sizes.ts'
 import { MAX_PLAINTEXT_BYTES, SIGNATURE_ALGORITHM } from './envelope.ts'
 import { VERSION_1_CONTEXT, VERSION_1_INFO } from './labels.ts'
 import { decode, decodeCiphertext, exactly } from './members.ts'
 import { rejected } from './rejected.ts'
+import { type SigningPair, signVerified } from './sign-verified.ts'
 
 /** Envelope version 1 as it travels; the published "QuantaSeal Hybrid PQC Envelope 1.0". */
 export interface HybridCryptoEnvelopeV1 {
@@ -32,9 +32,8 @@ export interface HybridCryptoEnvelopeV1 {
 }
 
 /** Keys that a tenant has for version 1 and nothing else. */
-export interface Version1Keys {
+export interface Version1Keys extends SigningPair {
   readonly kem: KemPublicKey
-  readonly signing: SigningKey
   /** From {@link version1MacKey}. */
   readonly mac: MacKey
 }
@@ -70,15 +69,6 @@ export function deriveVersion1Key(provider: CryptoProvider, sharedSecret: Uint8A
   return provider.hkdfSha512(sharedSecret, new Uint8Array(), VERSION_1_INFO, sizes.aesKey)
 }
 
-/** Signs and verifies what was signed: a fault of the machine while signing would otherwise leak the key. */
-async function sign(provider: CryptoProvider, signing: SigningKey, message: Bytes): Promise<Bytes> {
-  const signature = await signing.sign(message, VERSION_1_CONTEXT)
-  if (!provider.verifyKey(signing.publicKey)?.verify(message, VERSION_1_CONTEXT, signature)) {
-    throw new AppError('internal', 'The version 1 key made no valid signature.')
-  }
-  return signature
-}
-
 /**
  * Seals a plaintext (at most 16 MiB) in version 1, for decoders of the published format.
  *
@@ -88,24 +78,24 @@ async function sign(provider: CryptoProvider, signing: SigningKey, message: Byte
  * try. The plaintext should therefore begin with its context, `{"ctx": {…}, "data": …}`; the caller writes and checks it.
  *
  * @throws {RangeError} a longer plaintext, a tenant id that is no UUID in lower case
- * @throws {AppError} `internal` when the key's own signature does not verify
+ * @throws {AppError} `internal` when the key made no valid signature, twice
  */
 export async function sealVersion1(
   provider: CryptoProvider,
-  { kem, signing, mac }: Version1Keys,
+  keys: Version1Keys,
   tenantUuid: string,
   plaintext: Uint8Array,
 ): Promise<HybridCryptoEnvelopeV1> {
   if (plaintext.length > MAX_PLAINTEXT_BYTES) throw new RangeError(`Plaintext over ${MAX_PLAINTEXT_BYTES} bytes`)
   if (!isUuid(tenantUuid)) throw new RangeError('Tenant id is not a UUID')
 
-  const { ciphertext: ciphertextKem, sharedSecret } = kem.encapsulate()
+  const { ciphertext: ciphertextKem, sharedSecret } = keys.kem.encapsulate()
   const aesKey = deriveVersion1Key(provider, sharedSecret)
   const nonce = provider.randomBytes(sizes.gcmNonce)
   const ciphertextData = concatBytes(nonce, provider.aesGcmSeal(aesKey, nonce, plaintext, new Uint8Array()))
   wipe(sharedSecret, aesKey)
 
-  const signature = await sign(provider, signing, ciphertextData)
+  const signature = await signVerified(keys, ciphertextData, VERSION_1_CONTEXT)
   return {
     encrypted: {
       ciphertext_kem: toBase64(ciphertextKem),
@@ -115,7 +105,7 @@ export async function sealVersion1(
     },
     signature: {
       pqc_signature: toBase64(signature),
-      hmac_signature: toBase64(mac.mac(ciphertextData)),
+      hmac_signature: toBase64(keys.mac.mac(ciphertextData)),
       tenant_id: tenantUuid,
       algorithm: SIGNATURE_ALGORITHM,
     },

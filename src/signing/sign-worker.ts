@@ -3,15 +3,22 @@ import { nobleProvider } from '../crypto/noble.ts'
 import type { SigningKey, VerifyKey } from '../crypto/provider.ts'
 
 /** One job, as it is posted to a worker. The half of the key comes with the first job of that key, and is kept. */
-export type SigningJob =
-  | { readonly sign: number; readonly seed?: Uint8Array; readonly message: Uint8Array; readonly context: Uint8Array }
-  | {
-      readonly verify: number
-      readonly publicKey?: Uint8Array
-      readonly message: Uint8Array
-      readonly context: Uint8Array
-      readonly signature: Uint8Array
-    }
+export type SigningJob = Forgetting &
+  (
+    | { readonly sign: number; readonly seed?: Uint8Array; readonly message: Uint8Array; readonly context: Uint8Array }
+    | {
+        readonly verify: number
+        readonly publicKey?: Uint8Array
+        readonly message: Uint8Array
+        readonly context: Uint8Array
+        readonly signature: Uint8Array
+      }
+  )
+
+interface Forgetting {
+  /** A key that is not kept any longer; should it be needed again, its half comes again. */
+  readonly forget?: number
+}
 
 export type SigningResult = { readonly signature: Uint8Array } | { readonly isValid: boolean }
 
@@ -36,6 +43,7 @@ function known<Key>(
 }
 
 async function work(job: SigningJob): Promise<SigningResult> {
+  if (job.forget !== undefined) for (const keys of [signingKeys, verifyKeys]) keys.delete(job.forget)
   if ('sign' in job) {
     const key = known(signingKeys, job.sign, job.seed, (seed) => nobleProvider.signingKey(seed))
     return { signature: await key.sign(job.message, job.context) }

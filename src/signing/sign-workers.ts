@@ -14,6 +14,8 @@ export interface SignWorkersOptions {
   readonly count?: number
   /** Starts a thread; for tests that end one. */
   readonly start?: () => Worker
+  /** Keys that a thread holds at most; 256 when absent. */
+  readonly keysMax?: number
 }
 
 /** What a job is without the bytes of its key, which a thread gets once. */
@@ -32,9 +34,15 @@ interface Task {
 interface Slot {
   worker: Worker | undefined
   task: Task | undefined
-  /** Keys that the thread holds. */
-  seen: Set<number>
+  /** Keys that the thread holds, the one that was used last at the end. */
+  held: Set<number>
 }
+
+/**
+ * Keys that a thread holds: those of the deployment and of tenants that sign now. The one that was not used for longest goes
+ * first, so that a thread does not keep what was rotated away.
+ */
+const KEYS_MAX = 256
 
 /** A job whose thread ended is done again, and after a second end given up: it may be the job that ends them. */
 const MAX_ATTEMPTS = 2
@@ -44,16 +52,16 @@ const startThread = (): Worker => new Worker(new URL('./sign-worker.ts', import.
 /** Wraps the portable provider; everything but `sign` and `verifyAsync` stays on the event loop. */
 export function createSignWorkers(
   base: CryptoProvider,
-  { count = 2, start = startThread }: SignWorkersOptions = {},
+  { count = 2, start = startThread, keysMax = KEYS_MAX }: SignWorkersOptions = {},
 ): SignWorkers {
-  const slots: Slot[] = Array.from({ length: count }, () => ({ worker: undefined, task: undefined, seen: new Set() }))
+  const slots: Slot[] = Array.from({ length: count }, () => ({ worker: undefined, task: undefined, held: new Set() }))
   const waiting: Task[] = []
   let lastKey = 0
   let closed = false
 
   function open(slot: Slot): Worker {
     const worker = start()
-    slot.seen = new Set()
+    slot.held = new Set()
     worker.unref()
     worker.on('message', (result: SigningResult) => {
       if (slot.worker !== worker) return
@@ -84,10 +92,13 @@ export function createSignWorkers(
     slot.worker.ref() // a signature that is asked for is waited for, also by a process that ends
     slot.task = task
     task.attempts++
-    const bytes = slot.seen.has(id) ? undefined : task.key()
-    slot.seen.add(id)
+    const bytes = slot.held.delete(id) ? undefined : task.key()
+    slot.held.add(id)
+    const [oldest] = slot.held
+    const forget = slot.held.size > keysMax ? oldest : undefined
+    if (forget !== undefined) slot.held.delete(forget)
     const named = bytes && ('sign' in task.job ? { seed: bytes } : { publicKey: bytes })
-    slot.worker.postMessage({ ...task.job, ...named } satisfies SigningJob)
+    slot.worker.postMessage({ ...task.job, ...named, ...(forget !== undefined && { forget }) } satisfies SigningJob)
     if (bytes) wipe(bytes)
   }
 

@@ -23,7 +23,7 @@ export interface Signer {
   /**
    * Takes a place before anything irrevocable is done, so that its answer can be signed.
    *
-   * @throws {AppError} `signer.busy` when every place is taken
+   * @throws {AppError} `signer.busy` when every place is taken; what `issuer` throws while no key may sign
    */
   reserve(): Reservation
 }
@@ -146,6 +146,7 @@ export function createSigner(options: SignerOptions): Signer {
     if (pending >= maxQueue) {
       throw new AppError('signer.busy', 'Too many answers wait for a signature.', { retryAfterS: 1 })
     }
+    issuerNow() // without a key that may sign, nothing may be begun
     pending++
     let isOpen = true
     return {

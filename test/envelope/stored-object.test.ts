@@ -3,8 +3,12 @@ import { describe, test } from 'node:test'
 import { utf8 } from '#src/core/bytes.ts'
 import type { HybridCryptoEnvelope } from '#src/envelope/envelope.ts'
 import type { IssuerKey } from '#src/envelope/open.ts'
-import { openStoredObject } from '#src/envelope/open-stored-object.ts'
-import { readStoredObject, storedObjectClaims, writeStoredObject } from '#src/envelope/stored-object.ts'
+import {
+  openStoredObject,
+  readStoredObject,
+  storedObjectClaims,
+  writeStoredObject,
+} from '#src/envelope/stored-object.ts'
 import { providers } from '#test/support/deployment.ts'
 import { forge, open } from './forge.ts'
 import { issuerMap, makeIssuer, makeParties, NOW_S } from './parties.ts'

@@ -28,7 +28,7 @@ function makeTenant(provider: CryptoProvider, name = 'one') {
   const verify = provider.verifyKey(signing.publicKey) ?? assert.fail()
   const publicKey = provider.kemPublicKey(kem.publicKey) ?? assert.fail()
   const reader: Version1Reader = { kem, verify, mac, tenantUuid: TENANT }
-  return { provider, keys: { kem: publicKey, signing, mac }, reader }
+  return { provider, keys: { kem: publicKey, signing, verify, mac }, reader }
 }
 type Tenant = ReturnType<typeof makeTenant>
 
@@ -127,7 +127,7 @@ for (const [provider, peer] of [
   test(`${provider.name}: each signature of version 1 alone is not enough`, async () => {
     const other = makeTenant(provider, 'two')
     const wrongMac = await seal({ ...tenant, keys: { ...tenant.keys, mac: other.keys.mac } })
-    const wrongSignature = await seal({ ...tenant, keys: { ...tenant.keys, signing: other.keys.signing } })
+    const wrongSignature = await seal({ ...tenant, keys: { ...other.keys, mac: tenant.keys.mac } })
     for (const bad of [wrongMac, wrongSignature]) assert.throws(() => openV1(tenant, bad), refusal())
     assert.deepEqual(openV1(tenant, await seal(tenant)), plaintext)
   })
@@ -140,7 +140,7 @@ for (const [provider, peer] of [
     const rightContext = await forge(parties, { signing: tenant.keys.signing })
     assert.throws(() => open(parties, rightContext), refusal())
 
-    const byIssuer = await seal({ ...tenant, keys: { ...tenant.keys, signing: issuer.signing } })
+    const byIssuer = await seal({ ...tenant, keys: { ...tenant.keys, ...issuer } })
     assert.throws(() => openV1(tenant, byIssuer), refusal())
     const withContext: SigningKey = {
       publicKey: tenant.keys.signing.publicKey,
@@ -165,6 +165,23 @@ for (const [provider, peer] of [
     assert.deepEqual(openV1(tenant, one), plaintext)
   })
 }
+
+test('version 1 is signed and verified off the event loop, and a signature that does not verify is made again', async () => {
+  const tenant = makeTenant(opensslProvider)
+  const { verify, signing } = tenant.keys
+  let faults = 1
+  const faulty: SigningKey = {
+    publicKey: signing.publicKey,
+    async sign(message, context) {
+      const signature = await signing.sign(message, context)
+      return faults-- > 0 ? signature.fill(0, 0, 8) : signature
+    },
+  }
+  const onThreads = { ...verify, verify: () => assert.fail('verified on the event loop') }
+  const envelope = await seal({ ...tenant, keys: { ...tenant.keys, signing: faulty, verify: onThreads } })
+  assert.deepEqual(openV1(tenant, envelope), plaintext)
+  assert.equal(faults, -1)
+})
 
 test('version 1 seals at most 16 MiB, and only for a UUID in lower case', async () => {
   const { provider, keys, reader } = makeTenant(opensslProvider)

@@ -145,7 +145,8 @@ for (const provider of [opensslProvider, nobleProvider]) {
     const signing = provider.signingKey(seedOf(provider, 'sig', 32))
     const macKey = version1MacKey(provider, seedOf(provider, 'mac', 64))
     const publicKey = provider.kemPublicKey(kem.publicKey) ?? assert.fail()
-    const keys = { kem: publicKey, signing, mac: provider.macKey(macKey) }
+    const verify = provider.verifyKey(signing.publicKey) ?? assert.fail()
+    const keys = { kem: publicKey, signing, verify, mac: provider.macKey(macKey) }
     const tenantUuid = '019a9a3a-15c0-7000-8000-00000000000a'
     const reader = {
       decapsulator: decapsulatorOf('ML-KEM-768', Buffer.from(seedOf(provider, 'kem', 64))),

@@ -5,6 +5,7 @@ import { systemClock } from '#src/core/clock.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import { opensslProvider } from '#src/crypto-native/openssl.ts'
 import { sealEnvelope } from '#src/envelope/seal.ts'
+import type { SigningJob } from '#src/signing/sign-worker.ts'
 import { createSignWorkers } from '#src/signing/sign-workers.ts'
 import { createSigner } from '#src/signing/signer.ts'
 import { open } from '#test/envelope/forge.ts'
@@ -67,6 +68,36 @@ test('a job that ends two threads is given up, and the next one is done', async 
   await assert.rejects(key.sign(unclonable.message, unclonable.context))
   assert.equal(threads.length, 2)
   assert.equal((await key.sign(message, context)).length, 3309)
+  await workers.close()
+})
+
+test('a thread holds a bounded number of keys: the one not used for longest is forgotten, and is sent again when it is needed', async (t) => {
+  const posted: { key: number; brings: boolean; forget: number | undefined }[] = []
+  const start = () => {
+    const thread = endable().start()
+    const post = thread.postMessage.bind(thread)
+    t.mock.method(thread, 'postMessage', (job: SigningJob) => {
+      const [key, half] = 'sign' in job ? [job.sign, job.seed] : [job.verify, job.publicKey]
+      posted.push({ key, brings: half !== undefined, forget: job.forget })
+      post(job)
+    })
+    return thread
+  }
+  const workers = createSignWorkers(nobleProvider, { count: 1, start, keysMax: 2 })
+  const [one, two, three] = [1, 2, 3].map((fill) => workers.provider.signingKey(new Uint8Array(32).fill(fill)))
+  assert.ok(one && two && three)
+  for (const key of [one, two, one, three, one, two]) {
+    const signature = await key.sign(message, context)
+    assert.ok(opensslProvider.verifyKey(key.publicKey)?.verify(message, context, signature))
+  }
+  assert.deepEqual(posted, [
+    { key: 1, brings: true, forget: undefined },
+    { key: 2, brings: true, forget: undefined },
+    { key: 1, brings: false, forget: undefined },
+    { key: 3, brings: true, forget: 2 },
+    { key: 1, brings: false, forget: undefined },
+    { key: 2, brings: true, forget: 3 },
+  ])
   await workers.close()
 })
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { systemClock } from '#src/core/clock.ts'
+import { AppError } from '#src/core/errors.ts'
 import { opensslProvider as provider } from '#src/crypto-native/openssl.ts'
 import { type SealedEnvelope, sealEnvelope } from '#src/envelope/seal.ts'
 import type { Issuer } from '#src/envelope/sign-leaves.ts'
@@ -184,6 +185,17 @@ test('what cannot be sealed fails alone, and gives its place back', async () => 
   const whole = signer.reserve().sign(seal())
   await assert.rejects(broken, RangeError)
   open(parties, await whole)
+  assert.equal(signer.pending, 0)
+})
+
+test('without a key that may sign, no place is given, so that nothing is begun', () => {
+  const unavailable = new AppError('kms.unavailable', 'No issuer key may sign.')
+  const { signer } = signerOf({
+    issuer: () => {
+      throw unavailable
+    },
+  })
+  assert.throws(() => signer.reserve(), unavailable)
   assert.equal(signer.pending, 0)
 })
 
