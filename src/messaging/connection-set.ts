@@ -32,6 +32,8 @@ export interface Connection {
 export interface ConnectionSet extends Iterable<Connection> {
   add(connection: Connection): void
   delete(connection: Connection): void
+  /** Those of one integration, whatever their role. */
+  of(integration: { tenantId: string; id: string }): Iterable<Connection>
   /**
    * Makes room for one more, if need be by ending the one that was idle for longest; resolves when its socket is gone.
    *
@@ -63,6 +65,18 @@ function end(connection: Connection): void {
 export function createConnectionSet(options: { clock: Clock; maxConnections: number; idleMs: number }): ConnectionSet {
   const { clock, maxConnections, idleMs } = options
   const connections = new Set<Connection>()
+  /** The same by integration: a publish must not look through the connections of everybody. */
+  const byIntegration = new Map<string, Set<Connection>>()
+
+  const nameOf = (tenantId: string, integrationId: string) => `${tenantId}/${integrationId}`
+
+  function remove(connection: Connection): void {
+    connections.delete(connection)
+    const name = nameOf(connection.tenantId, connection.integrationId)
+    const own = byIntegration.get(name)
+    own?.delete(connection)
+    if (own?.size === 0) byIntegration.delete(name)
+  }
 
   const sweep = setInterval(
     () => {
@@ -76,8 +90,15 @@ export function createConnectionSet(options: { clock: Clock; maxConnections: num
 
   return {
     [Symbol.iterator]: () => connections.values(),
-    add: (connection) => void connections.add(connection),
-    delete: (connection) => void connections.delete(connection),
+    add(connection) {
+      connections.add(connection)
+      const name = nameOf(connection.tenantId, connection.integrationId)
+      const own = byIntegration.get(name)
+      if (own) own.add(connection)
+      else byIntegration.set(name, new Set([connection]))
+    },
+    delete: remove,
+    of: ({ tenantId, id }) => byIntegration.get(nameOf(tenantId, id)) ?? [],
 
     makeRoom(tenantId) {
       const own = [...connections].filter((connection) => connection.tenantId === tenantId)
@@ -86,7 +107,7 @@ export function createConnectionSet(options: { clock: Clock; maxConnections: num
       const candidates = (overShare ? own : [...connections]).filter(isIdle)
       const oldest = candidates.sort((a, b) => a.lastUsedMs - b.lastUsedMs)[0]
       if (!oldest?.client) throw new AppError('broker.busy', 'All broker connections are in use.', { retryAfterS: 1 })
-      connections.delete(oldest)
+      remove(oldest)
       end(oldest)
       return oldest.client.ended
     },

@@ -58,7 +58,7 @@ export interface Custody extends ShareSource {
 
 export interface CustodyDeps {
   db: Db
-  feed: Pick<ChangeFeed, 'announce' | 'on'>
+  feed: Pick<ChangeFeed, 'announce' | 'on' | 'live'>
   vault: Pick<Vault, 'current' | 'verifyShare'>
   integrations: Pick<Integrations, 'find'>
   audit: Audit
@@ -109,12 +109,12 @@ export function createCustody(deps: CustodyDeps): Custody {
 
   /** The share opens the credential, and whether it does is on record. */
   async function proved({ caller, share, ttlS }: UnlockCommand, integration: Ref): Promise<number> {
-    const { tenantId, credentialId } = integration
+    const { credentialId } = integration
     const event = { ...caller, ...eventOf(integration, 'integrations.unlock') }
     const detail = { credential_id: credentialId, ttl_s: ttlS }
     let version: number
     try {
-      version = await vault.verifyShare(tenantId, credentialId, share)
+      version = await vault.verifyShare(caller, credentialId, share)
     } catch (err) {
       const code = err instanceof AppError ? err.code : 'internal'
       await audit.record({ ...event, outcome: 'failure', detail: { ...detail, code } })

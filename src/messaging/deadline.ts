@@ -6,7 +6,16 @@ export const EXPIRED = Symbol('expired')
 export function withDeadline<T>(promise: Promise<T>, deadlineMs: number, clock: Clock): Promise<T | typeof EXPIRED> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, Math.max(0, deadlineMs - clock.monotonic()), EXPIRED)
-    promise.then(resolve, reject).finally(() => clearTimeout(timer))
+    promise.then(
+      (value) => {
+        clearTimeout(timer)
+        resolve(value)
+      },
+      (err: unknown) => {
+        clearTimeout(timer)
+        reject(err)
+      },
+    )
   })
 }
 

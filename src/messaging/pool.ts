@@ -92,10 +92,21 @@ function groupOf({ tenantId, id }: Pick<Integration, 'tenantId' | 'id'>): string
   return `${tenantId}/${id}`
 }
 
-function keyOf(integration: Integration, version: number): string {
-  const { protocol, protocolVersion, tls, wsPath, clientIdPrefix, keepaliveS, limits } = integration.config
+/** Written once for each configuration that is in use: every publish asks. */
+const settingsTexts = new WeakMap<Integration['config'], string>()
+
+function settingsOf({ config }: Integration): string {
+  const known = settingsTexts.get(config)
+  if (known !== undefined) return known
+  const { protocol, protocolVersion, tls, wsPath, clientIdPrefix, keepaliveS, limits } = config
   const settings = [protocol ?? null, protocolVersion, tls, wsPath, clientIdPrefix, keepaliveS, limits.maxInFlight]
-  return `${groupOf(integration)}/${integration.credentialId}/${version}/${JSON.stringify(settings)}`
+  const text = JSON.stringify(settings)
+  settingsTexts.set(config, text)
+  return text
+}
+
+function keyOf(integration: Integration, version: number): string {
+  return `${groupOf(integration)}/${integration.credentialId}/${version}/${settingsOf(integration)}`
 }
 
 /** A message that waited is written only if the integration is still unlocked. */
@@ -208,9 +219,8 @@ export function createPool(deps: PoolDeps): Pool {
     const isFree = ({ filters }: Connection) =>
       filter === undefined || ![...filters].some((other) => filtersOverlap(other, filter))
     let found: Connection | undefined
-    for (const connection of connections) {
-      const same = connection.integrationId === integration.id && connection.tenantId === integration.tenantId
-      if (!same || connection.draining) continue
+    for (const connection of connections.of(integration)) {
+      if (connection.draining) continue
       if (connection.key !== key) connections.drain(connection)
       else if (connection.role === role && connection.client?.closed !== true && isFree(connection))
         found ??= connection
@@ -233,7 +243,7 @@ export function createPool(deps: PoolDeps): Pool {
         const use = await useCredential(integration, deadlineMs)
         const connection = lease(integration, use, 'publish')
         try {
-          await readyBy(connection, deadlineMs)
+          if (!connection.client) await readyBy(connection, deadlineMs)
           const written = await writeMessage({
             connection,
             message,
@@ -288,10 +298,7 @@ export function createPool(deps: PoolDeps): Pool {
     },
 
     retireIntegration(tenantId, integrationId) {
-      for (const connection of connections) {
-        if (connection.tenantId === tenantId && connection.integrationId === integrationId)
-          connections.drain(connection)
-      }
+      for (const connection of connections.of({ tenantId, id: integrationId })) connections.drain(connection)
     },
 
     stats() {

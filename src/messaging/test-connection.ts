@@ -69,7 +69,7 @@ export function createTestConnection({ pool, vault, audit, clock }: TestConnecti
       })
     let result: TestConnectionResult
     try {
-      if (share) await vault.verifyShare(integration.tenantId, integration.credentialId, share)
+      if (share) await vault.verifyShare(caller, integration.credentialId, share)
       const { client, dialMs, connackMs } = await pool.probe(integration, deadlineMs, share)
       void client.end()
       const { limits, posture } = client

@@ -11,7 +11,7 @@ import type { Grant, Unlock, UnlockEnd, Unlocks } from './unlocks.ts'
 export interface UnlockWatchDeps {
   unlocks: Unlocks
   db: Queryable
-  feed: Pick<ChangeFeed, 'on'>
+  feed: Pick<ChangeFeed, 'on' | 'live'>
   vault: Pick<Vault, 'current'>
   integrations: Pick<Integrations, 'find'>
   log: Log
@@ -20,7 +20,10 @@ export interface UnlockWatchDeps {
 export interface UnlockWatch {
   /** Ends the unlock if it is void; it is not used until that is known. */
   look(unlock: Unlock): Promise<void>
-  /** Resolves when no look is under way; one that failed is taken again. Absent where nothing is in doubt. */
+  /**
+   * Resolves when no look is under way; one that failed is taken again, and without a change feed there is one for each use.
+   * Absent where nothing is in doubt.
+   */
   settled(integration: Pick<Integration, 'tenantId' | 'id'>): Promise<void> | undefined
   forget(unlock: Unlock): void
 }
@@ -87,7 +90,9 @@ export function watchUnlocks({ unlocks, db, feed, vault, integrations, log }: Un
     look,
     settled(integration) {
       const unlock = unlocks.find(integration)
-      return unlock && looks.get(unlock)?.catch(() => look(unlock))
+      if (!unlock) return undefined
+      const looking = looks.get(unlock)?.catch(() => look(unlock))
+      return looking ?? (feed.live ? undefined : look(unlock))
     },
     forget: (unlock) => void looks.delete(unlock),
   }

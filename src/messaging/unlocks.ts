@@ -28,6 +28,8 @@ export type UnlockEnd = 'locked' | 'expired' | 'credential_changed' | 'integrati
 /** Integrations that one process holds shares for: of all tenants, and of one. */
 const MAX_UNLOCKS = 1_000
 const TENANT_MAX = 200
+/** Milliseconds until a share is looked at again: the monotonic clock may stand while the machine sleeps. */
+const LOOK_EVERY_MS = 30_000
 
 interface Held {
   readonly unlock: Unlock
@@ -70,7 +72,7 @@ export function lockedError({ id }: Pick<Integration, 'id'>): AppError {
 
 /**
  * Holds the custody shares that were handed in, in the memory of this process alone, until their time is over on the monotonic
- * clock. `ended` hears of every unlock that ends, after its share was wiped.
+ * clock or on the wall clock, whichever says so first. `ended` hears of every unlock that ends, after its share was wiped.
  */
 export function createUnlocks(deps: { clock: Clock; ended: (unlock: Unlock, reason: UnlockEnd) => void }): Unlocks {
   const { clock, ended } = deps
@@ -97,14 +99,15 @@ export function createUnlocks(deps: { clock: Clock; ended: (unlock: Unlock, reas
 
   function live(integration: Of): Held | undefined {
     const held = unlocks.get(keyOf(integration))
-    if (!held || clock.monotonic() < held.untilMs) return held
+    const isOver = held && (clock.monotonic() >= held.untilMs || clock.now() >= held.unlock.unlockedUntil.getTime())
+    if (!isOver) return held
     end(integration, 'expired')
     return undefined
   }
 
   /** A timer may come early by a fraction of a millisecond, and on a stopped clock by any time. */
   function expireLater(held: Held): void {
-    const leftMs = Math.max(1, Math.ceil(held.untilMs - clock.monotonic()))
+    const leftMs = Math.min(LOOK_EVERY_MS, Math.max(1, Math.ceil(held.untilMs - clock.monotonic())))
     held.timer = setTimeout(() => {
       const { tenantId, integrationId: id } = held.unlock
       if (live({ tenantId, id }) === held) expireLater(held)

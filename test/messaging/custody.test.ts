@@ -408,6 +408,19 @@ describe('several processes', () => {
     await other.close()
   })
 
+  test('a lock is found at the next use while there is no change feed to announce it', async () => {
+    await using at = await startCustody()
+    const { integration, share } = await at.sealed()
+    const other = at.elsewhere()
+    await other.unlock({ caller: at.caller, integrationId: integration.id, share, ttlS: 60 })
+    other.feed.live = false
+    await other.settled(integration)
+    other.shareOf(integration, 1)
+    await at.custody.lock(at.caller, integration.id)
+    await other.settled(integration)
+    assert.throws(() => other.shareOf(integration, 1), locked)
+  })
+
   test('an announcement of an older lock does not end a newer unlock', async () => {
     await using at = await startCustody()
     const { integration, share } = await at.sealed()

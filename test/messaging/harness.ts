@@ -259,7 +259,11 @@ export async function refusalOf(promise: Promise<unknown>): Promise<AppError> {
   throw new Error('it was not refused')
 }
 
-/** Lets the event loop turn until something has happened here that a peer saw first. */
+/** Lets the event loop turn until something has happened here that a peer saw first; fails after 20 s. */
 export async function until(happened: () => boolean): Promise<void> {
-  while (!happened()) await new Promise(setImmediate)
+  const end = performance.now() + 20_000
+  while (!happened()) {
+    assert.ok(performance.now() < end, `it did not happen: ${String(happened)}`)
+    await new Promise(setImmediate)
+  }
 }

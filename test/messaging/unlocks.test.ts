@@ -61,6 +61,22 @@ test('it is wiped when its time is over, on the monotonic clock, by a timer of i
   assert.deepEqual([...unlocks], [])
 })
 
+test('it is wiped when its time is over by the wall clock, also where the machine slept and the monotonic clock stood', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let sleptMs = 0
+  const ended: UnlockEnd[] = []
+  const clock = { now: () => 1_000_000 + sleptMs, monotonic: () => 0 }
+  const unlocks = createUnlocks({ clock, ended: (_unlock, reason) => ended.push(reason) })
+  const { grant, integration, newShare } = setUp()
+  const [asked, waited] = [newShare(), newShare()]
+  unlocks.accept(grant, asked, 3_600_000)
+  unlocks.accept({ ...grant, integrationId: 'int_b' }, waited, 3_600_000)
+  sleptMs = 3_600_000
+  assert.throws(() => unlocks.shareOf(integration, 1), locked)
+  t.mock.timers.tick(30_000)
+  assert.deepEqual([ended, isWiped(asked.reveal()), isWiped(waited.reveal())], [['expired', 'expired'], true, true])
+})
+
 test('it is wiped before its timer comes when somebody asks after its time', () => {
   const { clock, ended, unlocks, integration, accept } = setUp()
   const bytes = accept()
