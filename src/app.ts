@@ -121,6 +121,9 @@ export async function createTenant(
   return await foundation.tenants.create(input)
 }
 
+/** Opens a deployment that is there, beside its running server where there is one. */
+const openExisting = (config: Config, log: Log) => openFoundation(config, { log, join: true, existing: true })
+
 /** Changes what the operator decides about a tenant; works beside a running server. @throws {AppError} `object.not_found` */
 export async function setTenant(
   config: Config,
@@ -129,7 +132,7 @@ export async function setTenant(
   { log }: { log: Log },
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  const foundation = stack.adopt(await openExisting(config, log), (one) => one.close())
   await setEnvelopeVersions(foundation, tenantId, envelopeVersions)
 }
 
@@ -140,7 +143,7 @@ export async function operateKeys<T>(
   work: (operations: KeyOperations, keys: DeploymentKeys) => Promise<T>,
 ): Promise<T> {
   await using stack = new AsyncDisposableStack()
-  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  const foundation = stack.adopt(await openExisting(config, log), (one) => one.close())
   return await work(foundation.keyOperations, foundation.keys)
 }
 
@@ -154,21 +157,21 @@ export async function rewrapWraps(
   { log, ...options }: { log: Log } & RewrapOptions,
 ): Promise<{ job: KeyJob; uses: KmsKeyUse[] }> {
   await using stack = new AsyncDisposableStack()
-  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  const foundation = stack.adopt(await openExisting(config, log), (one) => one.close())
   return await rewrapHere({ ...foundation, tenantKeys: createTenantKeys(foundation) }, input, options)
 }
 
 /** Lists the KMS keys with what each guards. */
 export async function listKmsKeys(config: Config, { log }: { log: Log }): Promise<KmsKeyUse[]> {
   await using stack = new AsyncDisposableStack()
-  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  const foundation = stack.adopt(await openExisting(config, log), (one) => one.close())
   return await createKmsRewrap({ ...foundation, tenantKeys: createTenantKeys(foundation) }).uses()
 }
 
 /** Removes a key of the local ring that nothing is wrapped under. */
 export async function removeKmsKey(config: Config, id: string, { log }: { log: Log }): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const foundation = stack.adopt(await openFoundation(config, { log, join: true }), (one) => one.close())
+  const foundation = stack.adopt(await openExisting(config, log), (one) => one.close())
   await createKmsRewrap({ ...foundation, tenantKeys: createTenantKeys(foundation) }).removeKey(id)
 }
 

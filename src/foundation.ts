@@ -1,15 +1,17 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { type AuditLog, createAuditLog } from './audit/audit-log.ts'
 import type { Config } from './config/config.ts'
 import { type Clock, systemClock } from './core/clock.ts'
+import { AppError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { nobleProvider } from './crypto/noble.ts'
 import type { CryptoProvider } from './crypto/provider.ts'
 import { isOpensslCapable, opensslProvider } from './crypto-native/openssl.ts'
 import { type ChangeFeed, createChangeFeed } from './db/change-feed.ts'
+import { DirectoryOwned } from './db/data-owner.ts'
 import type { Db, Queryable } from './db/db.ts'
 import { startEmbedded } from './db/embedded.ts'
 import { migrate } from './db/migrate.ts'
@@ -52,10 +54,14 @@ export interface FoundationOptions {
   createAudit?: typeof createAuditLog
   /** Use the database of a server that already runs on this `DATA_DIR`, for the operator's commands. */
   join?: boolean
+  /** Refuse to make the keys of a new deployment, for commands that work on one that is there. */
+  existing?: boolean
 }
 
 /** Names the running server's PostgreSQL, for operator's commands beside it. */
 const CONNECTION_FILE = 'connection.json'
+/** An operator's command waits for a busy database rather than for its operator to type it again. */
+const JOIN_TIMEOUT_MS = 10_000
 
 function chooseProvider({ CRYPTO_PROVIDER }: Config, stack: AsyncDisposableStack): CryptoProvider {
   if (CRYPTO_PROVIDER !== 'noble' && isOpensslCapable()) return opensslProvider
@@ -69,7 +75,8 @@ async function openConnection(
   { log, join }: FoundationOptions,
   stack: AsyncDisposableStack,
 ): Promise<ConnectionOptions> {
-  if (config.DATABASE_URL) return { connectionString: config.DATABASE_URL }
+  const patience = join ? { connectTimeoutMs: JOIN_TIMEOUT_MS } : {}
+  if (config.DATABASE_URL) return { connectionString: config.DATABASE_URL, ...patience }
   const { DATA_DIR: dataDir } = config
   const file = path.join(dataDir, CONNECTION_FILE)
   let embedded: Awaited<ReturnType<typeof startEmbedded>>
@@ -77,8 +84,8 @@ async function openConnection(
     embedded = await startEmbedded({ dataDir, log: (line) => log.debug({ line }, 'postgres') })
   } catch (err) {
     // A server runs on this folder: the operator's commands use its database.
-    if (!join || !existsSync(file)) throw err
-    return JSON.parse(await readFile(file, 'utf8')) as ConnectionOptions
+    if (!join || !(err instanceof DirectoryOwned) || !existsSync(file)) throw err
+    return { ...(JSON.parse(await readFile(file, 'utf8')) as ConnectionOptions), ...patience }
   }
   stack.defer(() => embedded.stop())
   await writeFile(`${file}.new`, JSON.stringify(embedded.connection), { mode: 0o600 })
@@ -95,6 +102,12 @@ async function isNew(db: Db): Promise<boolean> {
   return true
 }
 
+/** For who is in the wrong folder, or early: otherwise a new deployment would be made, and worked on. */
+function noDeployment({ DATABASE_URL, DATA_DIR }: Config): AppError {
+  const where = DATABASE_URL ? 'the database of DATABASE_URL' : `DATA_DIR (${path.resolve(DATA_DIR)})`
+  return new AppError('object.not_found', `There is no deployment in ${where}. Is it the right one? See: sealwire init`)
+}
+
 function openWrapper(
   config: Config,
   provider: CryptoProvider,
@@ -104,6 +117,7 @@ function openWrapper(
     const { AWS_REGION: region = '', KMS_KEY_ID: keyId = '', KMS_ENDPOINT: endpoint } = config
     return createAwsKeyWrapper({ region, keyId, ...(endpoint === undefined ? {} : { endpoint }) })
   }
+  if (createIfEmpty) mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 })
   return openLocalKeyWrapper({ file: path.join(config.DATA_DIR, 'local-kms.json'), provider, createIfEmpty })
 }
 
@@ -124,10 +138,13 @@ export async function openFoundation(config: Config, options: FoundationOptions)
   await using stack = new AsyncDisposableStack()
   const clock = systemClock
   const provider = chooseProvider(config, stack)
+  if (options.existing && !config.DATABASE_URL && !existsSync(config.DATA_DIR)) throw noDeployment(config)
   const connection = await openConnection(config, options, stack)
   await migrate(connection)
   const db = stack.adopt(createDb({ ...connection, max: 12 }), (one) => one.close())
-  const wrapper = await openWrapper(config, provider, await isNew(db))
+  const createIfEmpty = await isNew(db)
+  if (createIfEmpty && options.existing) throw noDeployment(config)
+  const wrapper = await openWrapper(config, provider, createIfEmpty)
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
   const auditDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
   const auditReaderDb = stack.adopt(createDb({ ...connection, max: 4 }), (one) => one.close())

@@ -158,7 +158,7 @@ export async function createServices(
     'idempotency keys': () => idempotency.sweep(),
     'refusals before authentication': () => refusals.flush(),
     'the end of the key document': () => documentWatch(),
-    'keys of the deployment': () => keyOperations.upkeep(),
+    'keys of the deployment': () => keyOperations.upkeep((id) => keys.isOpen(id)),
   }
   const sweep = async () => {
     for (const [job, run] of Object.entries(jobs)) {

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../core/errors.ts'
-import type { LocalErrorCode, SealwireError } from '../sdk/index.ts'
+import type { LocalErrorCode } from '../sdk/index.ts'
 
 /** 0 is success. */
 export const exit = { ok: 0, failed: 1, misuse: 2, unknown: 3, later: 4 } as const
@@ -64,8 +64,8 @@ function isListed(code: string): code is keyof typeof exitCodes {
   return Object.hasOwn(exitCodes, code)
 }
 
-/** Judges a failed call: 3 when the operation may have run, 4 when trying again later makes sense, else 1. */
-export function exitCodeOf({ code, outcome }: SealwireError): ExitCode {
+/** Judges a failure, of a call or here: 3 when the operation may have run, 4 when trying again later makes sense, else 1. */
+export function exitCodeOf({ code, outcome }: { code: string; outcome?: string }): ExitCode {
   if (outcome === 'unknown') return unknown
   if (isListed(code)) return exitCodes[code]
   return outcome === 'unavailable' ? later : failed

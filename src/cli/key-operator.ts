@@ -16,13 +16,17 @@ export async function withKeys<T>(io: Io, load: LoadOperator, work: Work<T>): Pr
 type OfflineRoot = ReturnType<KeyOperations['parseRootFile']>
 
 /** Reads the root that the operator brings. */
-export async function readRoot(operations: KeyOperations, file: string): Promise<OfflineRoot> {
-  return operations.parseRootFile(await readRootFile(file))
+export async function readRoot(io: Io, operations: KeyOperations, file: string): Promise<OfflineRoot> {
+  return operations.parseRootFile(await readRootFile(io, file))
 }
 
 /** The same, where one is named. */
-export async function bringRoot(operations: KeyOperations, file: string | undefined): Promise<OfflineRoot | undefined> {
-  return file === undefined ? undefined : readRoot(operations, file)
+export async function bringRoot(
+  io: Io,
+  operations: KeyOperations,
+  file: string | undefined,
+): Promise<OfflineRoot | undefined> {
+  return file === undefined ? undefined : readRoot(io, operations, file)
 }
 
 /**

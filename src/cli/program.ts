@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { AppError } from '../core/errors.ts'
 import { SealwireError } from '../sdk/index.ts'
 import { addAcl } from './commands/acl.ts'
 import { addApiKeysCreate } from './commands/api-keys-create.ts'
@@ -78,6 +79,11 @@ function explain(io: Io, thrown: unknown): number {
   if (thrown instanceof FileProblemsError) {
     for (const line of thrown.lines) say(line)
     return exit.failed
+  }
+  if (thrown instanceof AppError) {
+    say(`error: ${thrown.code}: ${thrown.message}`)
+    if (thrown.code === 'outcome.unknown') say('hint: look before you do it again, for example: sealwire keys list')
+    return exitCodeOf(thrown)
   }
   if (!(thrown instanceof SealwireError)) {
     say(`error: ${thrown instanceof Error ? thrown.message : String(thrown)}`)

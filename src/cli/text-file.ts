@@ -12,7 +12,7 @@ export async function openToRead(file: string): Promise<FileHandle> {
 }
 
 /** All of a file of known size, or of one that has none, such as a pipe, up to one byte more than is wanted. */
-async function readUpTo(handle: FileHandle, maxBytes: number): Promise<Uint8Array> {
+export async function readUpTo(handle: FileHandle, maxBytes: number): Promise<Uint8Array> {
   const chunks: Buffer[] = []
   let sizeBytes = 0
   for await (const chunk of handle.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {

@@ -60,7 +60,7 @@ const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
   'custody.required':
     'Send the custody key that sealing the entry returned, as X-Vault-Custody-Key. If it is lost, rotate the entry to new values with X-Vault-Enable-MPC: true, which makes a new one.',
   'custody.rejected':
-    'The custody key is not the one of this entry, or the stored record was changed; the text is the same for both. After ten wrong keys in a row an entry takes one every 6 s.',
+    'The custody key is not the one of this entry, or the stored record was changed; the text is the same for both. After ten wrong keys in a row a caller may try another one every 6 s.',
   'integration.invalid': 'The message names the member of the integration or of its credential that does not fit.',
   'integration.locked':
     'Nothing was sent. Its credential is in split custody: a holder of the custody key unlocks it with POST /api/v2/integrations/{id}/unlock, in every process that is to use it.',

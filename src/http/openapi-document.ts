@@ -124,7 +124,10 @@ function describeOperation(operation: Operation): ZodOpenApiOperationObject {
     description: [operation.description, `Scope: ${operation.scopes.join(' or ')}.`].filter(Boolean).join('\n\n'),
     security: [{ apiKey: [] }, { bearer: [] }],
     parameters: headerParameters(operation),
-    ...(operation.params ? { requestParams: { path: operation.params } } : {}),
+    requestParams: {
+      ...(operation.params && { path: operation.params }),
+      ...(operation.query && { query: operation.query }),
+    },
     ...(operation.body
       ? {
           requestBody: {

@@ -56,7 +56,7 @@ export function refusalHeaders(status: number, codes: readonly ErrorCode[]): Rec
 const required = new Set(['If-Match'])
 
 /** Request headers that an operation reads, as parameters. */
-export function headerParameters({ headers, idempotent, enveloped }: Operation) {
+export function headerParameters({ headers, idempotent, enveloped, handsOutKeys }: Operation) {
   const all = {
     ...headers,
     ...(idempotent
@@ -69,6 +69,10 @@ export function headerParameters({ headers, idempotent, enveloped }: Operation) 
       ? {
           'Envelope-Nonce':
             '32 random bytes in base64url, new for every attempt: the answer then proves which request it answers.',
+        }
+      : {}),
+    ...(enveloped && !handsOutKeys
+      ? {
           'Envelope-Version':
             'Version of the envelope that the caller reads: 2, also when absent; 1 where the tenant allows it and the API key never enrolled.',
         }

@@ -79,6 +79,8 @@ export interface Operation<
   readonly errors: readonly ErrorCode[]
   /** The answer is a `HybridCryptoEnvelope`. */
   readonly enveloped?: boolean
+  /** Its answer hands out keys, and is therefore sealed in version 2 only. */
+  readonly handsOutKeys?: boolean
   /** Accepts `Idempotency-Key`. */
   readonly idempotent?: boolean
   /** Request headers that this operation reads, for the document. */

@@ -86,14 +86,14 @@ export function vaultKeysToWire(keys: readonly VaultKey[], job: KeyJob | undefin
 /** Renders a set of keys by the one that names it. */
 export function keySetToWire(
   purpose: Exclude<z.infer<typeof tenantKeyPurpose>, 'vault'>,
-  { kem, signing, state, createdAt }: PublicKeySet,
+  { kem, signing, state, createdAt, retiredAt }: PublicKeySet,
 ): z.input<typeof tenantKey> {
   return {
     id: (kem ?? signing)?.keyId ?? '',
     purpose,
     state,
     created_at: createdAt.toISOString(),
-    retired_at: null,
+    retired_at: retiredAt?.toISOString() ?? null,
     records: null,
     records_in_custody: null,
     move: null,

@@ -90,9 +90,8 @@ export function exportedVersion1ToWire(
 export async function listVersion1Keys(
   { tenantSigningKeys, allowsVersion1 }: Pick<Services, 'tenantSigningKeys' | 'allowsVersion1'>,
   tenantId: string,
-  { limit, after }: { limit: number; after: string | undefined },
+  page: { limit: number; after: string | undefined },
 ): Promise<PublicKeySet[]> {
   if (await allowsVersion1(tenantId)) await tenantSigningKeys.version1Keys(tenantId)
-  const sets = await tenantSigningKeys.list(tenantId, 'version-1')
-  return sets.filter(({ id }) => after === undefined || id < after).slice(0, limit)
+  return tenantSigningKeys.list(tenantId, 'version-1', page)
 }

@@ -2,7 +2,6 @@ import type { Request } from 'express'
 import { utf8 } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { uuidOfId } from '../core/ids.ts'
-import { ENROLMENT_OPERATION } from '../envelope/operation-kinds.ts'
 import { ML_KEM_SUITE } from '../envelope/suites.ts'
 import { type HybridCryptoEnvelopeV1, sealVersion1 } from '../envelope/version-1.ts'
 import type { Version1KeySet } from '../keys/tenant-signing-keys.ts'
@@ -29,8 +28,8 @@ export function refuseEnvelopeVersion(operation: Operation, req: Request): void 
   if (version !== '1') throw new AppError('request.invalid', 'Envelope-Version: must be 1 or 2.')
   if (!operation.enveloped)
     throw new AppError('request.invalid', 'Envelope-Version: the answer of this operation is not an envelope.')
-  if (operation.id === ENROLMENT_OPERATION)
-    throw new AppError('request.invalid', 'Envelope-Version: an enrolment is answered in version 2.')
+  if (operation.handsOutKeys)
+    throw new AppError('request.invalid', 'Envelope-Version: keys are handed out in version 2 only.')
 }
 
 /** Reports whether the caller asked for version 1. */

@@ -60,6 +60,11 @@ describe('sealwire keys', () => {
   test('list --tenant lists the keys of a tenant', async () => {
     const { rows } = await database.db.query<{ id: string }>('select id from tenants')
     assert.deepEqual(await keys('list', '--tenant', rows[0]?.id ?? '', '--json'), { code: 0, out: '[]', err: '' })
+    assert.deepEqual(await keys('list', '--tenant', 'ten_nobody'), {
+      code: 1,
+      out: '',
+      err: 'error: object.not_found: There is no tenant ten_nobody.',
+    })
   })
 
   test('rotate issuer publishes a key, says when it becomes active, and does no more when called again', async () => {
@@ -106,7 +111,7 @@ describe('sealwire keys', () => {
     assert.equal((await keys('revoke', old.id, '--yes')).code, 1)
     assert.match(
       (await keys('revoke', 'sig_nobody', '--yes')).err,
-      /error: There is no key sig_nobody\. See: sealwire keys list/,
+      /error: object\.not_found: There is no key sig_nobody\. See: sealwire keys list/,
     )
   })
 
@@ -128,8 +133,10 @@ describe('sealwire keys', () => {
     const file = path.join(home, 'root.json')
     const fingerprint = (await keys('root')).out
     assert.match(fingerprint, /^[\w-]{64}$/)
-    const offline = await keys('root', 'offline', '--out', file, '--yes')
+    const offline = await keys('root', 'offline', '--out', file, '--yes', '--json')
     assert.equal(offline.code, 0, offline.err)
+    const { key_id: rootId } = JSON.parse(offline.out) as { key_id: string }
+    assert.equal(rootId, (await find('root-key')).id)
     assert.match(offline.err, /keys root sign --root-file/)
     assert.equal((await stat(file)).mode & 0o777, 0o600)
     assert.equal((await find('root-key')).private_half, 'offline')
@@ -152,10 +159,47 @@ describe('sealwire keys', () => {
     assert.equal(refused.code, 2)
     assert.match(refused.err, /can be read by others[\s\S]*chmod 600/)
 
-    const online = await keys('root', 'online', '--root-file', file)
+    const asJson = await keys('root', 'sign', '--root-file', file, '--json')
+    const { document_expires_at: expires } = JSON.parse(asJson.out) as { document_expires_at: string }
+    assert.ok(Math.abs(Date.parse(expires) - Date.now() - 90 * 86_400_000) < 60_000)
+    const operator = () => import('#src/app.ts')
+    const piped = { env, operator, stdin: new Uint8Array(await readFile(file)) }
+    assert.equal((await runCli(['keys', 'root', 'sign', '--root-file', '-'], piped)).code, 0)
+
+    const online = await keys('root', 'online', '--root-file', file, '--json')
     assert.equal(online.code, 0, online.err)
+    assert.deepEqual(JSON.parse(online.out), { key_id: rootId })
     assert.equal((await find('root-key')).private_half, 'here')
     assert.equal((await keys('root')).out, fingerprint)
+  })
+
+  test('a root that stays because the change failed: the file that was written, and what to do with it, is named', async () => {
+    const file = path.join(home, 'unfinished.json')
+    const before = (await keys('root')).out
+    // What the audit log writes last fails: the change has delivered its file by then.
+    await database.db.query(
+      `create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$`,
+    )
+    await database.db.query(
+      `create trigger refuse before update of wrapped on keys for each row when (new.wrapped is null) execute function refuse()`,
+    )
+    try {
+      const early = await keys('root', 'offline', '--out', file, '--yes')
+      assert.equal(early.code, 1)
+      await assert.rejects(stat(file), { code: 'ENOENT' })
+    } finally {
+      await database.db.query('drop function refuse cascade')
+    }
+    await database.db.query('alter table audit_rows rename to audit_rows_away')
+    try {
+      const late = await keys('root', 'offline', '--out', file, '--yes')
+      assert.equal(late.code, 4, late.err)
+      assert.match(late.err, /unfinished\.json holds the root key all the same.*Delete the file only if/)
+    } finally {
+      await database.db.query('alter table audit_rows_away rename to audit_rows')
+    }
+    assert.equal((await stat(file)).mode & 0o777, 0o600)
+    assert.deepEqual([(await keys('root')).out, (await find('root-key')).private_half], [before, 'here'])
   })
 
   test('a file that is there already is not overwritten, and the root stays where it is', async () => {
@@ -192,6 +236,31 @@ describe('sealwire keys', () => {
       assert.match(out, new RegExp(`\\$ sealwire keys ${command}`))
     })
   }
+})
+
+test('keys commands make no deployment where there is none', async () => {
+  const home = await mkdtemp(path.join(tmpdir(), 'sealwire-keys-none-'))
+  const none = path.join(home, 'none')
+  const database = await testDatabase()
+  const operator = () => import('#src/app.ts')
+  try {
+    for (const env of [{ DATA_DIR: none }, { DATA_DIR: none, DATABASE_URL: database.url }]) {
+      const { code, out, err } = await runCli(['keys', 'rotate', 'issuer'], { env, operator })
+      assert.deepEqual([code, out], [1, ''])
+      assert.match(err, /^error: object\.not_found: There is no deployment in .*See: sealwire init$/)
+      await assert.rejects(stat(none), { code: 'ENOENT' })
+    }
+    assert.deepEqual((await database.db.query('select 1 from keys')).rows, [])
+  } finally {
+    await database.drop()
+    await rm(home, { recursive: true, force: true })
+  }
+})
+
+test('keys commands say with exit code 4 that a database which is away is worth another try', async () => {
+  const env = { DATA_DIR: '/nowhere', DATABASE_URL: 'postgres://nobody@127.0.0.1:9/none' }
+  const { code, err } = await runCli(['keys', 'list'], { env, operator: () => import('#src/app.ts') })
+  assert.deepEqual([code, err], [4, 'error: database.unavailable: The database does not answer.'])
 })
 
 describe('sealwire keys beside a running server', () => {

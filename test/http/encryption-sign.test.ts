@@ -212,6 +212,20 @@ describe('nobody makes an envelope with sign', () => {
     await succeed(api.call('POST', '/api/v2/encryption/decrypt', { body: { envelope } }))
   })
 
+  test('the sign keys of a tenant come in pages, newest first', async () => {
+    const { key_id: old } = await succeed(sign({ data: 'x' }))
+    const { id } = await succeed(api.call('POST', '/api/v2/security/keys/sign/rotate'))
+    const first = await api.call('GET', '/api/v2/encryption/keys?limit=1')
+    const ids = (keys: { key_id: string; state: string }[]) => keys.map(({ key_id, state }) => [key_id, state])
+    assert.deepEqual(ids(first.json.data), [[id, 'active']])
+    const cursor = encodeURIComponent(first.json.meta.next_cursor)
+    const next = await succeed(api.call('GET', `/api/v2/encryption/keys?limit=1&cursor=${cursor}`))
+    assert.deepEqual(ids(next), [[old, 'retired']])
+    const listed = await succeed(api.call('GET', '/api/v2/security/keys'))
+    const retired = listed.find((one: { id: string }) => one.id === old)
+    assert.ok(Date.parse(retired.retired_at) >= Date.parse(retired.created_at))
+  })
+
   test('the sign keys of a tenant are in no key document', async () => {
     const { key_id } = await succeed(sign({ data: 'x' }))
     const keys = await succeed(api.call('GET', '/api/v2/encryption/keys'))

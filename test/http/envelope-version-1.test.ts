@@ -221,13 +221,16 @@ describe('a tenant that the operator allowed version 1', () => {
     assert.equal(reply.json.data.version, 2, 'and is told so in an envelope that it can open')
   })
 
-  test('operations whose answer is no envelope refuse the header, and so does an enrolment', async () => {
+  test('operations whose answer is no envelope refuse the header, and so do those that hand out keys', async () => {
     const list = plant.api.call('GET', '/api/v2/recipients', { headers: version1 })
     await refused(list, 400, 'request.invalid')
     const seal = { body: { credential_type: 'custom_kv', values: { hostname: 'h', port: 1 } }, headers: version1 }
     await refused(plant.api.call('POST', '/api/v2/vault/seal', seal), 400, 'request.invalid')
     const enroll = { body: {}, headers: version1 }
     await refused(plant.api.call('POST', '/api/v2/recipients', enroll), 400, 'request.invalid')
+    const target = `/api/v2/recipients/${(await exportKeys()).id}/export`
+    const reply = await refused(plant.api.call('POST', target, { headers: version1 }), 400, 'request.invalid')
+    assert.match(reply.json.error.message, /version 2 only/)
   })
 
   test('its keys are handed out to its owner, on record; to nobody else', async () => {

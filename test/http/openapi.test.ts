@@ -77,6 +77,21 @@ test('every enveloped operation says what its plaintext holds, and its example f
   assert.ok(found >= 2)
 })
 
+test('every parameter that an operation reads from path and query is documented; Envelope-Version where it is taken', () => {
+  const document = createOpenApiDocument('0.0.0')
+  let found = 0
+  for (const { id, path, method, params, query, enveloped, handsOutKeys } of operations) {
+    const { parameters = [] } = document.paths?.[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method] ?? assert.fail(id)
+    const named = (place: string) =>
+      (parameters as { in: string; name: string }[]).filter((one) => one.in === place).map(({ name }) => name)
+    assert.deepEqual(named('path').toSorted(), Object.keys(params?.shape ?? {}).toSorted(), id)
+    assert.deepEqual(named('query').toSorted(), Object.keys(query?.shape ?? {}).toSorted(), id)
+    assert.equal(named('header').includes('Envelope-Version'), enveloped === true && handsOutKeys !== true, id)
+    found += named('query').length
+  }
+  assert.ok(found > 10)
+})
+
 test('every operation id is unique and says its capability', () => {
   const ids = operations.map(({ id }) => id)
   assert.equal(new Set(ids).size, ids.length)

@@ -40,7 +40,7 @@ describe('recipients in two processes', () => {
   function alternating(): typeof globalThis.fetch {
     let turn = 0
     return (input, init) => {
-      const { pathname, search } = new URL(String(input))
+      const { pathname, search } = new URL(input instanceof Request ? input.url : input)
       return fetch(urls()[turn++ % 2] + pathname + search, init)
     }
   }

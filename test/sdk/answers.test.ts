@@ -228,14 +228,14 @@ describe('a failed call says what is known', () => {
   }
 })
 
-test('a redirect is not followed, so the API key goes nowhere else', async () => {
+test('a redirect is not followed, so the API key goes nowhere else', async (t) => {
   const elsewhere = await startSealedStub()
+  t.after(() => elsewhere.close())
   stub.answerWith(() => ({ status: 307, headers: { Location: `${elsewhere.url}/api/v2/vault/entries` }, body: '' }))
   const error = await failureOf(client().vault.list())
   assert.equal(error.code, 'answer.invalid')
   assert.match(error.message, /redirect/)
   assert.equal(elsewhere.seen.length, 0)
-  await elsewhere.close()
 })
 
 test('an answer over 16 MiB is refused; one below is read', async () => {

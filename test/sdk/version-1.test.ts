@@ -25,6 +25,7 @@ function makeSet() {
   const kem = provider.kemPublicKey(provider.kemPrivateKey(seed).publicKey)
   assert.ok(kem)
   const signing = provider.signingKey(provider.randomBytes(32))
+  const verify = provider.verifyKey(signing.publicKey) ?? assert.fail()
   const hmacKey = version1MacKey(provider, secret)
   const ids = { id: newId('rcp'), kem_key_id: newId('kem'), signing_key_id: newId('sig'), mac_key_id: newId('mac') }
   const wire = {
@@ -36,7 +37,7 @@ function makeSet() {
     hmac_secret: toBase64(secret),
     hmac_key: toBase64(hmacKey),
   }
-  return { wire, sealing: { kem, signing, mac: provider.macKey(hmacKey) }, keys: parseVersion1Keys(wire) }
+  return { wire, sealing: { kem, signing, verify, mac: provider.macKey(hmacKey) }, keys: parseVersion1Keys(wire) }
 }
 type KeySet = ReturnType<typeof makeSet>
 
@@ -140,9 +141,9 @@ describe('an authentic envelope of version 1 is refused by what its context says
 
 test('another signer, another HMAC, and a flipped ciphertext get the one error', async () => {
   const [one, other] = [await sealAnswer(), await sealAnswer()]
-  const other1 = makeSet()
-  const forgedBySigner = { ...set, sealing: { ...set.sealing, signing: other1.sealing.signing } }
-  const forgedByMac = { ...set, sealing: { ...set.sealing, mac: other1.sealing.mac } }
+  const { signing, verify, mac } = makeSet().sealing
+  const forgedBySigner = { ...set, sealing: { ...set.sealing, signing, verify } }
+  const forgedByMac = { ...set, sealing: { ...set.sealing, mac } }
   const forged = [
     await sealAnswer({}, forgedBySigner),
     await sealAnswer({}, forgedByMac),

@@ -28,7 +28,7 @@ export function addKeysRevoke(keys: Command, io: Io, load: LoadOperator): void {
     .action(async (id: string, { rootFile, yes, json }: { rootFile?: string; yes?: true; json?: true }) => {
       assertConfirmed(yes === true, whatWillHappen(id))
       const { keyId, successorId, isInDocument } = await withKeys(io, load, async (operations) =>
-        operations.revoke(id, await bringRoot(operations, rootFile)),
+        operations.revoke(id, await bringRoot(io, operations, rootFile)),
       )
       io.out(json ? JSON.stringify({ key_id: keyId, successor_id: successorId, in_document: isInDocument }) : keyId)
       io.err(successorId ? `${keyId} is revoked. ${successorId} signs from now on.` : `${keyId} is revoked.`)

@@ -57,7 +57,7 @@ export function addKeysRotate(keys: Command, io: Io, load: LoadOperator): void {
 
 async function rotatePublished(io: Io, load: LoadOperator, which: Published, { rootFile, json }: Options) {
   const rotation = await withKeys(io, load, async (operations) =>
-    operations.rotate(published[which], await bringRoot(operations, rootFile)),
+    operations.rotate(published[which], await bringRoot(io, operations, rootFile)),
   )
   const { step, keyId, activeFrom, replacedId, isInDocument } = rotation
   const from = activeFrom.toISOString()

@@ -12,10 +12,11 @@ import { addKeysVault } from './keys-vault.ts'
 const HELP = `
 The keys of the deployment:
   issuer   signs every answer; readers know it from /.well-known/sealwire-keys
-  audit    signs checkpoints of the audit log; in the same document
+  audit    for checkpoints of the audit log; in the same document
   root     signs that document and nothing else; every recipient has pinned it
   pepper   what API keys are stored under
   cursor   authenticates the cursors of lists
+The canary proves at every start that all the others open; it and the audit-head key stay for the life of the database.
 
 States: next (published, not used yet), active, retired (still verifies), revoked (verifies nothing), destroyed (the
 private half is gone).

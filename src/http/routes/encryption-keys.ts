@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { toBase64 } from '../../core/base64.ts'
 import { defineOperation } from '../operation.ts'
+import { answerPage, pageQuery, pagesOf } from '../paging.ts'
 import { exampleId, timestamp } from '../schemas.ts'
 
 export const encryptionKeys = defineOperation({
@@ -11,6 +12,7 @@ export const encryptionKeys = defineOperation({
   description:
     'The public halves of the keys of `/encryption/sign`, newest first, those that were replaced included. They belong to the tenant and verify no envelope.',
   scopes: ['encryption:use', 'keys:manage'],
+  query: pageQuery,
   data: z.array(
     z
       .strictObject({
@@ -37,21 +39,16 @@ export const encryptionKeys = defineOperation({
   },
   statuses: [200],
   errors: [],
-  async handle({ tenantSigningKeys }, { principal }) {
-    const sets = await tenantSigningKeys.list(principal.tenantId, 'sign')
-    return {
-      data: sets.flatMap(({ signing, macKeyId, state, createdAt }) =>
-        signing
-          ? {
-              key_id: signing.keyId,
-              mac_key_id: macKeyId,
-              algorithm: 'ML-DSA-65' as const,
-              public_key: toBase64(signing.publicKey),
-              state,
-              created_at: createdAt.toISOString(),
-            }
-          : [],
-      ),
-    }
+  async handle(services, request) {
+    const { tenantId } = request.principal
+    const sets = pagesOf((page) => services.tenantSigningKeys.list(tenantId, 'sign', page))
+    return answerPage(services, 'encryption.keys', request, sets, ({ signing, macKeyId, state, createdAt }) => ({
+      key_id: signing?.keyId ?? '',
+      mac_key_id: macKeyId,
+      algorithm: 'ML-DSA-65' as const,
+      public_key: toBase64(signing?.publicKey ?? new Uint8Array()),
+      state,
+      created_at: createdAt.toISOString(),
+    }))
   },
 })

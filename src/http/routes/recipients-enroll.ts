@@ -43,6 +43,7 @@ export const recipientsEnroll = defineOperation({
   },
   statuses: [201],
   enveloped: true,
+  handsOutKeys: true,
   errors: ['signer.busy', 'kms.unavailable', 'vault.unavailable', 'outcome.unknown'],
   async handle({ recipients }, { caller, principal, body, admit }) {
     admit()

@@ -19,6 +19,7 @@ export const recipientsExport = defineOperation({
   example: { data: exportedVersion1Example },
   statuses: [200],
   enveloped: true,
+  handsOutKeys: true,
   errors: [
     'object.not_found',
     'recipient.required',
