@@ -15,10 +15,14 @@ export interface Running {
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Starts a program of this repository and waits until a line of its log says that it listens, and where. */
-export async function startProgram(file: string, env: Readonly<Record<string, string>>): Promise<Running> {
+export async function startProgram(
+  file: string,
+  env: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
+): Promise<Running> {
   const startedMs = performance.now()
   const cache = { NODE_COMPILE_CACHE: `${root}.cache/compile` }
-  const child = spawn(process.execPath, [file], {
+  const child = spawn(process.execPath, [...flags, file], {
     cwd: root,
     env: { ...process.env, ...cache, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

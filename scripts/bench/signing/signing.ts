@@ -7,7 +7,8 @@ import { startBroker } from '../../quickstart/broker.ts'
 import { runStep } from '../../step.ts'
 import { median } from '../report.ts'
 import { createLoadGenerator, type LoadGenerator } from '../wrk.ts'
-import { startVariants, type Variant } from './variants.ts'
+import { type Profile, profileUnderLoad } from './profile.ts'
+import { startSealwire, startVariants, type Variant } from './variants.ts'
 
 export interface SigningOptions {
   readonly rounds: number
@@ -32,6 +33,8 @@ export interface Measurement {
 export interface SigningResults {
   readonly rounds: number
   readonly measurements: readonly Measurement[]
+  /** Of Sealwire at 64 connections. */
+  readonly profile: Profile
 }
 
 const CONNECTIONS = [1, 16, 64, 256]
@@ -133,5 +136,11 @@ export async function benchSigning({ rounds, seconds }: SigningOptions): Promise
       }
     })
   }
-  return { rounds, measurements: [...measured.values()].map(medianOf) }
+  const profile = await runStep('Profile', async () => {
+    const folder = path.join(scratch, 'profile')
+    const flags = ['--cpu-prof', '--cpu-prof-interval=250', `--cpu-prof-dir=${folder}`]
+    const server = await startSealwire(path.join(scratch, 'profiled'), {}, broker, flags)
+    return profileUnderLoad(server, generator, folder, { connections: 64, seconds: WARM_SECONDS })
+  })
+  return { rounds, measurements: [...measured.values()].map(medianOf), profile }
 }

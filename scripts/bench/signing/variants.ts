@@ -25,15 +25,14 @@ function requestOf(url: string, body: unknown, headers: Record<string, string> =
 }
 
 /** Starts a fresh server, seals the broker's credentials and makes an integration. */
-async function startSealwire(dataDir: string, env: Record<string, string>, broker: Broker) {
-  const running = await startProgram('scripts/bench/signing/server.ts', {
-    DATA_DIR: dataDir,
-    DATABASE_URL: '',
-    HOST: '127.0.0.1',
-    PORT: '0',
-    OUTBOUND_ALLOW: '127.0.0.0/8',
-    ...env,
-  })
+export async function startSealwire(
+  dataDir: string,
+  env: Record<string, string>,
+  broker: Broker,
+  flags: readonly string[] = [],
+): Promise<{ running: Running; request: Request }> {
+  const place = { DATA_DIR: dataDir, DATABASE_URL: '', HOST: '127.0.0.1', PORT: '0', OUTBOUND_ALLOW: '127.0.0.0/8' }
+  const running = await startProgram('scripts/bench/signing/server.ts', { ...place, ...env }, flags)
   const apiKey = (await fs.readFile(path.join(dataDir, 'owner-api-key'), 'utf8')).trim()
   const client = new Sealwire({ baseUrl: running.url, apiKey })
   const sealed = await client.vault.seal({ credentialType: 'custom_kv', values: broker.credential })
