@@ -1,5 +1,6 @@
 import { mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Config, parseConfig } from './config/config.ts'
 import type { Log } from './core/log.ts'
 import type { Secret } from './core/secret.ts'
@@ -27,6 +28,8 @@ export interface RunningServer {
 }
 
 const OWNER_KEY_FILE = 'owner-api-key'
+/** Longer than any handler takes once what it waits for has ended. */
+const SETTLE_MS = 15_000
 
 /**
  * Writes the first owner's API key where only its user can read it, durably: it is written before the tenant is committed, so
@@ -81,7 +84,7 @@ export async function startServer(
   await using stack = new AsyncDisposableStack()
   const foundation = stack.adopt(await openFoundation(config, parts), (one) => one.close())
   const inFlight = createInFlight()
-  stack.defer(() => inFlight.settled()) // handlers end once the pool, closed before this, has ended what they wait for
+  stack.defer(() => Promise.race([inFlight.settled(), delay(SETTLE_MS, undefined, { ref: false })])) // handlers end once the pool, closed before this, has ended what they wait for
   const services = stack.adopt(await createServices(foundation, config), (one) => one.close())
   const first = await createFirstTenant(foundation, config)
   if (first) log.info(first, 'first start: a tenant was made, its owner key is in the file')

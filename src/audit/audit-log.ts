@@ -72,14 +72,12 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
     for (const job of [...inFlight.filter(isLate), ...queued]) {
       job.reject(unavailable(`not committed within ${limits.timeoutMs} ms`))
     }
-    inFlight = inFlight.filter((job) => !isLate(job))
-    for (const job of queued) leave(job)
+    inFlight = inFlight.filter((job) => !isLate(job)) // its rows are counted until the flush ends
+    for (const job of queued) {
+      queue.delete(job)
+      queuedRows -= job.rows.length
+    }
     watch()
-  }
-
-  function leave(job: Job): void {
-    queue.delete(job)
-    queuedRows -= job.rows.length
   }
 
   function takeBatch(): Job[] {

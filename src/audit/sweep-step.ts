@@ -1,7 +1,7 @@
 import type { Queryable } from '../db/db.ts'
 
 /** Rows of chains that one step reads: at least these where there are more, at most twice as many. */
-const READ = 10_000
+const READ = 5_000
 /** Intents that one step takes. */
 const TAKEN = 100
 /** Longer than a flush can take: nobody takes an intent that another process is still closing. */

@@ -10,8 +10,8 @@ import { GRACE_MS, type OpenIntent, putBack, takeOpenIntents } from './sweep-ste
 const DEFAULT_DEADLINE_MS = 30_000
 /** No operation may take longer; a larger number is a damaged one. */
 const MAX_DEADLINE_MS = 86_400_000
-/** At 10,000 to 20,000 rows each, several times what can be written between two sweeps. */
-const MAX_STEPS = 200
+/** Of 5,000 rows and more: several times what is written between two sweeps. */
+const MAX_STEPS = 400
 
 interface DueIntent {
   intent: OpenIntent
@@ -21,8 +21,8 @@ interface DueIntent {
 
 /**
  * Closes intents whose outcome never came (a killed process, a database that was away) as `unknown`, a minute after their
- * deadline, and returns how many. Every row of a chain is read once, up to 4 million of them in one call. Any number of
- * processes may sweep at once: each intent is taken before it is closed, and one whose taker dies can be taken by another
+ * deadline, and returns how many. Every row of a chain is read once, at least 2 million in one call where there are as
+ * many. Any number of processes may sweep at once: each intent is taken before it is closed, and one whose taker dies can be taken by another
  * after a minute. A tenant whose chain takes no rows keeps its own open and nobody else's.
  *
  * @throws {AppError} `database.unavailable`, `audit.unavailable`, `internal` for a row that was damaged; the next sweep goes

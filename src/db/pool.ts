@@ -65,7 +65,8 @@ function sessionOn(client: pg.PoolClient): Session {
         if (timeoutMs !== undefined) await client.query(`set statement_timeout = ${Math.round(timeoutMs)}`)
         return (await client.query<Row>(query)) as Result<Row> & { command: string }
       } catch (err) {
-        session.lost ||= isConnectionLost(err)
+        // A statement that was prepared before its types were made anew fails for ever on this connection.
+        session.lost ||= isConnectionLost(err) || name !== undefined
         throw databaseError(err)
       } finally {
         if (timeoutMs !== undefined) session.lost = true // with the time-out of the session

@@ -41,6 +41,7 @@ export function createAnswers(operation: Operation, services: Services, route: R
     try {
       return await services.recipients.sealingAtEnd(principal, recipient)
     } catch (cause) {
+      if (!(cause instanceof AppError) || cause.code !== 'recipient.required') throw cause
       const message = 'The recipient was revoked while this ran. Enrol again, and repeat it with its Idempotency-Key.'
       throw new AppError('outcome.unknown', message, { cause })
     }

@@ -36,7 +36,7 @@ export function createHttpApp(services: Services, options: HttpOptions, inFlight
     methods.set(operation.path, (methods.get(operation.path) ?? new Set()).add(operation.method.toUpperCase()))
   }
   app.use(publicRoutes(services))
-  app.use(metricsRoute(services, options.metricsToken))
+  app.use(metricsRoute(services, options))
   app.use(docsRoutes())
 
   const refuse = (req: Request, res: Response, err: AppError, requestId = newId('req', services.clock.now())) => {

@@ -18,6 +18,15 @@ import { hashRequest } from './seal-answer.ts'
 import type { Services } from './services.ts'
 import { prepareVersion1, refuseEnvelopeVersion, wantsVersion1 } from './version-1.ts'
 
+const isUnknown = (err: unknown): boolean => err instanceof AppError && err.code === 'outcome.unknown'
+
+/** What ran has been done: that no answer could be made of it is not "nothing was sent". */
+function unanswered(cause: unknown): unknown {
+  if (isUnknown(cause)) return cause
+  const message = 'It was carried out, and no answer could be made of it. Ask again with the same Idempotency-Key.'
+  return new AppError('outcome.unknown', message, { cause })
+}
+
 /**
  * Makes the Express handler of one operation: bounds, API key, body, scope, strict JSON, idempotency, the operation, and the
  * answer, enveloped where the operation says so. A stranger's body is neither kept nor parsed; the rest of the order is that
@@ -105,15 +114,20 @@ export function createOperationHandler(
     const requestId = newId('req', clock.now())
     const leave = inFlight.enter()
     let exchange: Exchange | undefined
+    let hasRun = false
     try {
       exchange = await open(req, requestId, clock.monotonic())
-      await succeed(res, exchange, await run(req, exchange))
+      const answer = await run(req, exchange)
+      hasRun = true
+      await succeed(res, exchange, answer)
     } catch (thrown) {
+      const failure = hasRun && operation.enveloped ? unanswered(thrown) : thrown
       try {
-        if (!exchange) throw thrown
-        await refuse(req, res, exchange, thrown)
+        if (!exchange) throw failure
+        await refuse(req, res, exchange, failure)
       } catch (last) {
-        const err = toAppError(last, requestId)
+        // What fails while it is being said must not hide that something may have been done.
+        const err = toAppError(isUnknown(failure) ? failure : last, requestId)
         if (err.code === 'internal')
           log.error({ request_id: requestId, operation: operation.id, cause: causeOf(err.cause) }, 'unexpected failure')
         sendError(req, res, requestId, clock.now(), err, route)

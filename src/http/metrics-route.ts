@@ -16,25 +16,35 @@ loopback.addAddress('::1', 'ipv6')
 /** Digests have one length, so that a comparison tells nothing about the token. */
 const digest = (text: string): Uint8Array => createHash('sha256').update(text).digest()
 
-/** A proxy on this host speaks for others: what it passes on is not from here. */
+function isLoopback(address: string): boolean {
+  const family = isIP(address)
+  return family !== 0 && loopback.check(address, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+/** Members of a request that a proxy on this host passes on for others; one that adds none cannot be told from a caller. */
+const FORWARDED = /^(x-forwarded-.*|forwarded|via|x-real-ip)$/
+
+/** From this host, by a name of this host (a page that has its name resolved to us brings another one), without a proxy. */
 function isFromHere({ socket, headers }: Request): boolean {
-  const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? ''
-  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-  const isForwarded = ['x-forwarded-for', 'forwarded', 'via'].some((name) => headers[name] !== undefined)
-  return isIP(address) !== 0 && loopback.check(address, family) && !isForwarded
+  const asked = headers.host?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1') ?? ''
+  const isNamed = asked === 'localhost' || isLoopback(asked)
+  const isForwarded = Object.keys(headers).some((name) => FORWARDED.test(name))
+  return isLoopback(socket.remoteAddress?.replace(/^::ffff:/, '') ?? '') && isNamed && !isForwarded
 }
 
 /**
  * `GET /metrics` for the operator: with the token as `Authorization: Bearer` where one is set, else for callers on this host
- * that come without a proxy.
+ * that come without a proxy; with the token only where proxies are expected.
  */
 export function metricsRoute(
   { metrics, clock }: Pick<Services, 'metrics' | 'clock'>,
-  token: Secret<string> | undefined,
+  { metricsToken, trustProxy }: { metricsToken: Secret<string> | undefined; trustProxy: readonly string[] },
 ): Router {
-  const expected = token && digest(`Bearer ${token.reveal()}`)
+  const expected = metricsToken && digest(`Bearer ${metricsToken.reveal()}`)
   const isAllowed = (req: Request) =>
-    expected ? equalBytes(digest(req.headers.authorization ?? ''), expected) : isFromHere(req)
+    expected
+      ? equalBytes(digest(req.headers.authorization ?? ''), expected)
+      : trustProxy.length === 0 && isFromHere(req)
 
   return Router().get('/metrics', async (req, res) => {
     const requestId = newId('req', clock.now())

@@ -10,6 +10,10 @@ function tooLarge(): AppError {
   return new AppError('request.too_large', `The body is larger than ${MAX_BODY_BYTES} bytes.`)
 }
 
+function endedEarly(): AppError {
+  return new AppError('request.invalid', 'The body ended early.')
+}
+
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
@@ -39,12 +43,13 @@ export function judgeBodyHeaders(req: IncomingMessage): void {
  */
 export function readBody(req: IncomingMessage): Promise<Buffer> {
   if (!hasBody(req)) return Promise.resolve(EMPTY)
+  if (req.destroyed) return Promise.reject(endedEarly()) // 'close' came before anybody listened, and comes no more
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
     let isWhole = false
     const ended = () => {
-      if (!isWhole) reject(new AppError('request.invalid', 'The body ended early.'))
+      if (!isWhole) reject(endedEarly())
     }
     req.on('data', (chunk: Buffer) => {
       size += chunk.length

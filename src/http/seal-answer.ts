@@ -57,6 +57,8 @@ export function sealAnswer(
     iat,
     exp: iat + ANSWER_LIFE_S,
   }
-  const plaintext = utf8(JSON.stringify(answer.plaintext))
-  return reservation.sign((issuerKeyId) => sealEnvelope(provider, recipient, issuerKeyId, claims, plaintext))
+  return reservation.sign((issuerKeyId) => {
+    const plaintext = utf8(JSON.stringify(answer.plaintext))
+    return sealEnvelope(provider, recipient, issuerKeyId, claims, plaintext)
+  })
 }

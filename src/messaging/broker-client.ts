@@ -171,18 +171,6 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
     for (const listener of listeners) listener({ topic, payload, qos, retain, properties })
   })
 
-  /** Packets of one turn of the event loop leave in one write: the publishes whose records shared a commit come together. */
-  let isGathering = false
-  function gather(): void {
-    if (isGathering) return
-    isGathering = true
-    stream.cork()
-    process.nextTick(() => {
-      isGathering = false
-      stream.uncork()
-    })
-  }
-
   /** Runs one exchange; whatever comes first, its answer, the end of the connection or a throw, settles it. */
   function exchange<T>(lost: T, start: (settle: (value: T) => void) => void): Promise<T> {
     if (closed || stream.destroyed) throw unreachable()
@@ -219,7 +207,6 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
       const packet: Packet = { cmd: 'publish', topic, payload: body, qos, retain, dup: false, messageId: 1, properties }
       assertPublishable(limits, { qos, retain, packetBytes: encode(packet, protocolVersion) })
       return exchange<Delivery>({ state: 'lost' }, (settle) => {
-        gather()
         let id: number | undefined
         client.publish(topic, body, { qos, retain, ...(protocolVersion === 5 && { properties }) }, (err) => {
           const code = (err as { code?: unknown } | null | undefined)?.code

@@ -14,6 +14,8 @@ export interface SignWorkersOptions {
   readonly count?: number
   /** Starts a thread; for tests that end one. */
   readonly start?: () => Worker
+  /** Milliseconds for one job; for tests. */
+  readonly jobMs?: number
   /** Keys that a thread holds at most; 256 when absent. */
   readonly keysMax?: number
 }
@@ -34,6 +36,7 @@ interface Task {
 interface Slot {
   worker: Worker | undefined
   task: Task | undefined
+  timer: NodeJS.Timeout | undefined
   /** Keys that the thread holds, the one that was used last at the end. */
   held: Set<number>
 }
@@ -47,14 +50,22 @@ const KEYS_MAX = 256
 /** A job whose thread ended is done again, and after a second end given up: it may be the job that ends them. */
 const MAX_ATTEMPTS = 2
 
+/** Milliseconds for one job, the start of its thread included; a signature takes tens of them. */
+const JOB_MS = 10_000
+
 const startThread = (): Worker => new Worker(new URL('./sign-worker.ts', import.meta.url), { env: {} })
 
 /** Wraps the portable provider; everything but `sign` and `verifyAsync` stays on the event loop. */
 export function createSignWorkers(
   base: CryptoProvider,
-  { count = 2, start = startThread, keysMax = KEYS_MAX }: SignWorkersOptions = {},
+  { count = 2, start = startThread, keysMax = KEYS_MAX, jobMs = JOB_MS }: SignWorkersOptions = {},
 ): SignWorkers {
-  const slots: Slot[] = Array.from({ length: count }, () => ({ worker: undefined, task: undefined, held: new Set() }))
+  const slots: Slot[] = Array.from({ length: count }, () => ({
+    worker: undefined,
+    task: undefined,
+    timer: undefined,
+    held: new Set(),
+  }))
   const waiting: Task[] = []
   let lastKey = 0
   let closed = false
@@ -66,30 +77,36 @@ export function createSignWorkers(
     worker.on('message', (result: SigningResult) => {
       if (slot.worker !== worker) return
       const { task } = slot
+      clearTimeout(slot.timer)
       slot.task = undefined
       worker.unref()
       task?.resolve(result)
       next()
     })
-    const lose = (cause: unknown) => {
-      if (slot.worker !== worker) return
-      const { task } = slot
-      slot.worker = undefined
-      slot.task = undefined
-      void worker.terminate()
-      if (task && task.attempts < MAX_ATTEMPTS && !closed) waiting.unshift(task)
-      else task?.reject(cause)
-      next()
-    }
-    worker.on('error', lose)
-    worker.on('exit', (code) => lose(new Error(`A signing thread ended with ${code}.`)))
+    worker.on('error', (cause) => lose(slot, worker, cause))
+    worker.on('exit', (code) => lose(slot, worker, new Error(`A signing thread ended with ${code}.`)))
     return worker
+  }
+
+  /** Gives a thread up; another one does its job, or nobody. */
+  function lose(slot: Slot, worker: Worker, cause: unknown): void {
+    if (slot.worker !== worker) return
+    const { task } = slot
+    clearTimeout(slot.timer)
+    slot.worker = undefined
+    slot.task = undefined
+    void worker.terminate()
+    if (task && task.attempts < MAX_ATTEMPTS && !closed) waiting.unshift(task)
+    else task?.reject(cause)
+    next()
   }
 
   function run(slot: Slot, task: Task): void {
     const id = 'sign' in task.job ? task.job.sign : task.job.verify
     slot.worker ??= open(slot)
-    slot.worker.ref() // a signature that is asked for is waited for, also by a process that ends
+    const { worker } = slot
+    slot.timer = setTimeout(() => lose(slot, worker, new Error(`A signing thread hung for ${jobMs} ms.`)), jobMs)
+    worker.ref() // a signature that is asked for is waited for, also by a process that ends
     slot.task = task
     task.attempts++
     const bytes = slot.held.delete(id) ? undefined : task.key()
@@ -98,7 +115,7 @@ export function createSignWorkers(
     const forget = slot.held.size > keysMax ? oldest : undefined
     if (forget !== undefined) slot.held.delete(forget)
     const named = bytes && ('sign' in task.job ? { seed: bytes } : { publicKey: bytes })
-    slot.worker.postMessage({ ...task.job, ...named, ...(forget !== undefined && { forget }) } satisfies SigningJob)
+    worker.postMessage({ ...task.job, ...named, ...(forget !== undefined && { forget }) } satisfies SigningJob)
     if (bytes) wipe(bytes)
   }
 
@@ -156,6 +173,7 @@ export function createSignWorkers(
       await Promise.all(
         slots.map(async (slot) => {
           const { worker, task } = slot
+          clearTimeout(slot.timer)
           slot.worker = undefined
           slot.task = undefined
           task?.reject(error)

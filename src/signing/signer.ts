@@ -28,7 +28,7 @@ export interface Signer {
   reserve(): Reservation
 }
 
-/** What became of one batch. */
+/** A batch that was signed. */
 export interface SignedBatch {
   readonly envelopes: number
   /** Milliseconds that the first of them waited for the signer. */
@@ -90,11 +90,12 @@ export function createSigner(options: SignerOptions): Signer {
       const sealed = batch.map((job) => job.sealed)
       const signatures = await signLeaves(provider, issuer, sealed)
       for (const [i, signature] of signatures.entries()) batch[i]?.resolve(batch[i].sealed.complete(signature))
+      observe?.({ envelopes: batch.length, waitMs, signMs: clock.monotonic() - beganMs })
     } catch (err) {
       for (const job of batch) job.reject(err)
+    } finally {
+      pending -= batch.length
     }
-    pending -= batch.length
-    observe?.({ envelopes: batch.length, waitMs, signMs: clock.monotonic() - beganMs })
   }
 
   async function beginBatch({ issuer, queuedMs }: Job): Promise<void> {

@@ -54,7 +54,7 @@ describe('changes whose rows or commits come late or without an answer', () => {
         await gate
         return commit()
       }),
-      { limits: { timeoutMs: 50 } },
+      { limits: { timeoutMs: 500 } },
     )
     let records = 0
     const audit: Audit = {

@@ -26,6 +26,8 @@ function parseMetrics(text: string): { name: string; labels: Record<string, stri
   })
 }
 
+const deps = { metrics: createMetrics(), clock: systemClock }
+
 describe('GET /metrics of a server without METRICS_TOKEN', () => {
   let plant: Plant
   const metrics = (options: Call = {}) =>
@@ -47,7 +49,7 @@ describe('GET /metrics of a server without METRICS_TOKEN', () => {
     }
   })
 
-  for (const header of ['X-Forwarded-For', 'Forwarded', 'Via']) {
+  for (const header of ['X-Forwarded-For', 'X-Forwarded-Proto', 'X-Real-IP', 'Forwarded', 'Via']) {
     test(`a request that came through a proxy on this host is refused: ${header}, even empty`, async () => {
       for (const value of ['127.0.0.1', '']) {
         const reply = await refused(metrics({ headers: { [header]: value } }), 401, 'auth.unauthenticated')
@@ -97,9 +99,7 @@ describe('GET /metrics of a server without METRICS_TOKEN', () => {
 
 describe('GET /metrics with METRICS_TOKEN', () => {
   const TOKEN = 'token-of-at-least-16'
-  const server = createServer(
-    express().use(metricsRoute({ metrics: createMetrics(), clock: systemClock }, new Secret(TOKEN))),
-  )
+  const server = createServer(express().use(metricsRoute(deps, { metricsToken: new Secret(TOKEN), trustProxy: [] })))
   let url: string
 
   before(async () => {
@@ -137,13 +137,16 @@ describe('GET /metrics with METRICS_TOKEN', () => {
 })
 
 describe('where a caller of /metrics without a token is', () => {
-  const server = createServer(express().use(metricsRoute({ metrics: createMetrics(), clock: systemClock }, undefined)))
-
   /** Gets it over a connection that seems to come from that address. */
-  async function statusFrom(remoteAddress: string | undefined): Promise<number> {
+  async function statusFrom(
+    remoteAddress: string | undefined,
+    { host = 'localhost:8080', trustProxy = [] as string[] } = {},
+  ): Promise<number> {
+    const server = createServer(express().use(metricsRoute(deps, { metricsToken: undefined, trustProxy })))
     const [here, there] = duplexPair()
     server.emit('connection', Object.assign(there, { remoteAddress }))
-    const sent = request({ path: '/metrics', headers: { connection: 'close' }, createConnection: () => here }).end()
+    const headers = { connection: 'close', host }
+    const sent = request({ path: '/metrics', headers, createConnection: () => here }).end()
     const [res] = await once(sent, 'response')
     res.resume()
     await once(res, 'close')
@@ -168,4 +171,22 @@ describe('where a caller of /metrics without a token is', () => {
       assert.equal(await statusFrom(address), status)
     })
   }
+
+  const hosts: [string, number][] = [
+    ['localhost', 200],
+    ['127.0.0.1:8080', 200],
+    ['[::1]:8080', 200],
+    ['rebound.example:8080', 401],
+    ['10.0.0.1', 401],
+    ['localhost.rebound.example', 401],
+  ]
+  for (const [host, status] of hosts) {
+    test(`from this host under the name ${host}: ${status}`, async () => {
+      assert.equal(await statusFrom('127.0.0.1', { host }), status)
+    })
+  }
+
+  test('where proxies are trusted, nobody is known to be from here', async () => {
+    assert.equal(await statusFrom('127.0.0.1', { trustProxy: ['127.0.0.1'] }), 401)
+  })
 })

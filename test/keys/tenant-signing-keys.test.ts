@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { equalBytes, utf8 } from '#src/core/bytes.ts'
 import { AppError } from '#src/core/errors.ts'
 import { newId } from '#src/core/ids.ts'
@@ -255,6 +256,7 @@ describe('keys that tenants sign with and are sealed to', () => {
     }
     const own = createTenantSigningKeys({ ...deployment, wrapper: moving })
     const { keyId } = await own.signingKeys(tenantId)
+    await nextTurn() // its announcement has arrived
     /** Forgets what is open, and not which keys are active. */
     const forgetOpened = () => feed.send('tenant_key', `${tenantId}/none`)
     isMoved = true

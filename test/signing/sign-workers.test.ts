@@ -101,6 +101,18 @@ test('a thread holds a bounded number of keys: the one not used for longest is f
   await workers.close()
 })
 
+test('a thread that hangs is replaced, and its job is done by another', async () => {
+  let threads = 0
+  const start = () =>
+    threads++ === 0
+      ? new Worker('require("node:worker_threads").parentPort.on("message", () => {})', { eval: true })
+      : new Worker(new URL('../../src/signing/sign-worker.ts', import.meta.url), { env: {} })
+  const workers = createSignWorkers(nobleProvider, { count: 1, start, jobMs: 2_000 })
+  assert.equal((await workers.provider.signingKey(seed).sign(message, context)).length, 3309)
+  assert.equal(threads, 2)
+  await workers.close()
+})
+
 test('closing fails what waits, and what comes', async () => {
   const workers = createSignWorkers(nobleProvider, { count: 1 })
   const key = workers.provider.signingKey(seed)

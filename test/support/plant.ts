@@ -24,10 +24,9 @@ export async function startPlant({
   env?: Record<string, string>
   mosquitto?: MosquittoOptions
 } = {}): Promise<Plant> {
-  const [api, broker] = await Promise.all([
-    startApiServer(env),
-    startMosquitto({ users: { sealwire: PASSWORD }, ...mosquitto }),
-  ])
+  await using stack = new AsyncDisposableStack() // what was started ends when a later step fails
+  const broker = stack.adopt(await startMosquitto({ users: { sealwire: PASSWORD }, ...mosquitto }), (one) => one.stop())
+  const api = stack.adopt(await startApiServer(env), (one) => one.close())
 
   async function sealCredential(values: Record<string, unknown> = {}): Promise<string> {
     const credential = {
@@ -61,6 +60,7 @@ export async function startPlant({
   }
 
   const { id: integrationId } = await integrate()
+  stack.move() // from here on it is the caller's to close
   return {
     api,
     broker,

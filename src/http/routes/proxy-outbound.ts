@@ -188,6 +188,7 @@ export const proxyOutbound = defineOperation({
         dryRun,
       }
       const { result: data, recorded } = await publish(command)
+      if (dryRun) await recorded // nothing was sent, and a failure must say so
       const status = 'outcome' in data && (data.outcome === 'sent' || data.no_subscribers) ? 202 : 200
       return { data, status, subject, keep: !dryRun, recorded }
     }
