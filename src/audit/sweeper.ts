@@ -22,8 +22,8 @@ interface DueIntent {
 /**
  * Closes intents whose outcome never came (a killed process, a database that was away) as `unknown`, a minute after their
  * deadline, and returns how many. Every row of a chain is read once, at least 2 million in one call where there are as
- * many. Any number of processes may sweep at once: each intent is taken before it is closed, and one whose taker dies can be taken by another
- * after a minute. A tenant whose chain takes no rows keeps its own open and nobody else's.
+ * many. Any number of processes may sweep at once: each intent is taken before it is closed, and one whose taker dies can
+ * be taken by another after a minute. A tenant whose chain takes no rows keeps its own open and nobody else's.
  *
  * @throws {AppError} `database.unavailable`, `audit.unavailable`, `internal` for a row that was damaged; the next sweep goes
  * on from there
