@@ -143,6 +143,7 @@ export function createPool(deps: PoolDeps): Pool {
   ) {
     await room
     if (notBeforeMs > clock.monotonic()) await sleepUntil(notBeforeMs, clock)
+    if (closing) throw unreachable()
     const admitted = await connecting.acquire(integration.tenantId, clock.monotonic() + connectTimeoutMs)
     try {
       return await openConnection(integration, use, clock.monotonic() + connectTimeoutMs)

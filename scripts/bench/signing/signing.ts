@@ -140,6 +140,7 @@ export async function benchSigning({ rounds, seconds }: SigningOptions): Promise
     const folder = path.join(scratch, 'profile')
     const flags = ['--cpu-prof', '--cpu-prof-interval=250', `--cpu-prof-dir=${folder}`]
     const server = await startSealwire(path.join(scratch, 'profiled'), {}, broker, flags)
+    stack.adopt(server.running, (one) => one.stop())
     return profileUnderLoad(server, generator, folder, { connections: 64, seconds: WARM_SECONDS })
   })
   return { rounds, measurements: [...measured.values()].map(medianOf), profile }

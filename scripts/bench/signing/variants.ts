@@ -24,17 +24,10 @@ function requestOf(url: string, body: unknown, headers: Record<string, string> =
   return { url, headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) }
 }
 
-/** Starts a fresh server, seals the broker's credentials and makes an integration. */
-export async function startSealwire(
-  dataDir: string,
-  env: Record<string, string>,
-  broker: Broker,
-  flags: readonly string[] = [],
-): Promise<{ running: Running; request: Request }> {
-  const place = { DATA_DIR: dataDir, DATABASE_URL: '', HOST: '127.0.0.1', PORT: '0', OUTBOUND_ALLOW: '127.0.0.0/8' }
-  const running = await startProgram('scripts/bench/signing/server.ts', { ...place, ...env }, flags)
+/** Seals the broker's credentials and makes an integration, as the owner of a fresh server. */
+async function preparePublish(url: string, dataDir: string, broker: Broker): Promise<Request> {
   const apiKey = (await fs.readFile(path.join(dataDir, 'owner-api-key'), 'utf8')).trim()
-  const client = new Sealwire({ baseUrl: running.url, apiKey })
+  const client = new Sealwire({ baseUrl: url, apiKey })
   const sealed = await client.vault.seal({ credentialType: 'custom_kv', values: broker.credential })
   const { id } = await client.integrations.create({
     name: 'bench',
@@ -44,7 +37,24 @@ export async function startSealwire(
     config: { topics: ['bench/#'], protocol: broker.protocol },
   })
   const body = { integration_id: id, operation: 'publish', payload: message }
-  return { running, request: requestOf(`${running.url}/api/v2/proxy/outbound`, body, { 'X-API-Key': apiKey }) }
+  return requestOf(`${url}/api/v2/proxy/outbound`, body, { 'X-API-Key': apiKey })
+}
+
+/** Starts a fresh server that is ready to publish. */
+export async function startSealwire(
+  dataDir: string,
+  env: Record<string, string>,
+  broker: Broker,
+  flags: readonly string[] = [],
+): Promise<{ running: Running; request: Request }> {
+  const place = { DATA_DIR: dataDir, DATABASE_URL: '', HOST: '127.0.0.1', PORT: '0', OUTBOUND_ALLOW: '127.0.0.0/8' }
+  const running = await startProgram('scripts/bench/signing/server.ts', { ...place, ...env }, flags)
+  try {
+    return { running, request: await preparePublish(running.url, dataDir, broker) }
+  } catch (err) {
+    await running.stop()
+    throw err
+  }
 }
 
 const sealwires: readonly (readonly [letter: string, name: string, env: Record<string, string>])[] = [
