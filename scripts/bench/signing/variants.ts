@@ -8,7 +8,7 @@ import { startNodeRed } from './node-red.ts'
 
 /** One program under measurement. */
 export interface Variant {
-  /** The letter of the issue of measurements: a relay, b everything, b' without audit, c and e one signature an answer, d noble. */
+  /** `a` relays, `b` does everything, `b'` without audit, `c` with a signature for each answer; `d` and `e` are `b` and `c` on noble. */
   readonly letter: string
   readonly name: string
   readonly running: Running
