@@ -1,20 +1,23 @@
 import { mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { type Config, parseConfig } from './config/config.ts'
+import type { Reached } from './core/crash-points.ts'
 import type { Log } from './core/log.ts'
 import type { Secret } from './core/secret.ts'
 import { type Foundation, type FoundationOptions, openFoundation } from './foundation.ts'
 import { createHttpApp } from './http/create-http-app.ts'
 import { createInFlight } from './http/in-flight.ts'
 import { listen } from './http/listen.ts'
+import { STOP_LIMIT_MS, type StopOptions, stopServing } from './http/stop-serving.ts'
 import type { DeploymentKeys } from './keys/deployment-keys.ts'
 import type { KeyJob } from './keys/key-job.ts'
 import type { KeyOperations } from './keys/key-operations.ts'
 import { createTenantKeys } from './keys/tenant-keys.ts'
-import { createLog } from './observability/log.ts'
+import { createLog, type ServerLog } from './observability/log.ts'
 import { createServices } from './services.ts'
+import { listenForStop } from './stop-signals.ts'
 import { type EnvelopeVersionSetting, setEnvelopeVersions } from './tenants/envelope-versions.ts'
+import { setRateLimit } from './tenants/rate-limit.ts'
 import { createKmsRewrap, type KmsKeyUse } from './vault/kms-rewrap.ts'
 import { type RewrapOptions, rewrapHere } from './vault/rewrap-here.ts'
 
@@ -23,13 +26,11 @@ export type { KeyOperations } from './keys/key-operations.ts'
 
 export interface RunningServer {
   url: string
-  /** Gives requests in flight ten seconds, ends what still runs as unknown, and closes connections and the database. */
-  close(): Promise<void>
+  /** Gives requests in flight nine seconds, ends what still runs as unknown, and closes connections and the database. */
+  close(options?: StopOptions): Promise<void>
 }
 
 const OWNER_KEY_FILE = 'owner-api-key'
-/** Longer than any handler takes once what it waits for has ended. */
-const SETTLE_MS = 15_000
 
 /**
  * Writes the first owner's API key where only its user can read it, durably: it is written before the tenant is committed, so
@@ -78,14 +79,13 @@ async function createFirstTenant(
  */
 export async function startServer(
   config: Config,
-  parts: Pick<FoundationOptions, 'log' | 'createAudit'>,
+  parts: Pick<FoundationOptions, 'log' | 'createAudit' | 'clock'> & { reached?: Reached },
 ): Promise<RunningServer> {
   const { log } = parts
   await using stack = new AsyncDisposableStack()
   const foundation = stack.adopt(await openFoundation(config, parts), (one) => one.close())
-  const inFlight = createInFlight()
-  stack.defer(() => Promise.race([inFlight.settled(), delay(SETTLE_MS, undefined, { ref: false })])) // handlers end once the pool, closed before this, has ended what they wait for
-  const services = stack.adopt(await createServices(foundation, config), (one) => one.close())
+  const inFlight = createInFlight(foundation.clock.monotonic)
+  const services = stack.adopt(await createServices(foundation, config, parts.reached), (one) => one.close())
   const first = await createFirstTenant(foundation, config)
   if (first) log.info(first, 'first start: a tenant was made, its owner key is in the file')
   const options = {
@@ -100,7 +100,13 @@ export async function startServer(
   const { keys, wrapper, provider } = foundation
   log.info({ url: http.url, root: keys.rootFingerprint, kms: wrapper.provider, crypto: provider.name }, 'listening')
   const running = stack.move()
-  return { url: http.url, close: () => running.disposeAsync() }
+  return {
+    url: http.url,
+    async close(how = {}) {
+      await stopServing({ http, inFlight, endBrokers: services.endBrokers }, how)
+      await running.disposeAsync()
+    },
+  }
 }
 
 /** Makes the database, the keys and the first tenant without listening; `undefined` when there was a tenant already. */
@@ -131,12 +137,13 @@ const openExisting = (config: Config, log: Log) => openFoundation(config, { log,
 export async function setTenant(
   config: Config,
   tenantId: string,
-  { envelopeVersions }: { envelopeVersions: EnvelopeVersionSetting },
+  { envelopeVersions, rateLimit }: { envelopeVersions?: EnvelopeVersionSetting; rateLimit?: number | null },
   { log }: { log: Log },
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const foundation = stack.adopt(await openExisting(config, log), (one) => one.close())
-  await setEnvelopeVersions(foundation, tenantId, envelopeVersions)
+  if (envelopeVersions) await setEnvelopeVersions(foundation, tenantId, envelopeVersions)
+  if (rateLimit !== undefined) await setRateLimit(foundation, tenantId, rateLimit)
 }
 
 /** Lets the operator at the host work on the keys of the deployment; works beside a running server. */
@@ -178,8 +185,12 @@ export async function removeKmsKey(config: Config, id: string, { log }: { log: L
   await createKmsRewrap({ ...foundation, tenantKeys: createTenantKeys(foundation) }).removeKey(id)
 }
 
+/** Milliseconds that a start goes on after a signal: nothing is served yet, and what it waits for may never come. */
+const START_GRACE_MS = 2_000
+
 /**
- * Runs the server until SIGTERM or SIGINT.
+ * Runs the server until SIGTERM or SIGINT. A second ^C ends what runs without waiting for it, as unknown; more signals than
+ * that change nothing.
  *
  * @returns the exit code: 0 after a clean stop, 1 when the start failed or something did not close
  */
@@ -188,16 +199,22 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
     process.stderr.write(`sealwire: ${message}\n`)
     return 1
   }
+  process.stderr.on('error', () => undefined) // its reader has gone; nobody else minds
   if (/mqttjs/.test(env['DEBUG'] ?? '')) return refuse('DEBUG=mqttjs* prints passwords and payloads; unset it')
+  let running: RunningServer | undefined
   // Listened for before the start, so that a signal at any moment stops what has begun instead of killing it.
-  const stopped = new Promise<string>((resolve) => {
-    process.once('SIGTERM', () => resolve('SIGTERM'))
-    process.once('SIGINT', () => resolve('SIGINT'))
+  const { first: stopped, hurry } = listenForStop()
+  let stopping = false
+  void stopped.then(() => {
+    stopping = true
+    // Neither keeps the process; the first also ends one that something keeps alive after the stop.
+    setTimeout(() => process.exit(refuse('not everything closed in time')), STOP_LIMIT_MS).unref()
+    setTimeout(() => running ?? process.exit(refuse('told to stop before it had started')), START_GRACE_MS).unref()
   })
-  let running: RunningServer
-  let log: Log
+  let log: ServerLog
+  let config: Config
   try {
-    const config = parseConfig(env)
+    config = parseConfig(env)
     log = createLog({
       level: config.LOG_LEVEL,
       format: config.LOG_FORMAT ?? (process.stderr.isTTY ? 'pretty' : 'json'),
@@ -206,13 +223,17 @@ export async function serve(env: Readonly<Record<string, string | undefined>>): 
   } catch (err) {
     return refuse((err as Error).message)
   }
+  const isEarly = stopping // nobody has been sent here
+  /** Lines that nobody reads would keep the process. */
+  const leave = async (code: number) => ((await log.end()) ? code : process.exit(code))
   const signal = await stopped
   log.info({ signal }, 'stopping')
   try {
-    await running.close()
-    return 0
+    // Who types ^C has no load balancer.
+    await running.close({ noticeMs: signal === 'SIGTERM' && !isEarly ? config.STOP_NOTICE_MS : 0, hurry })
+    return await leave(0)
   } catch (err) {
     log.error({ cause: (err as { code?: unknown }).code }, 'something did not close cleanly')
-    return 1
+    return await leave(1)
   }
 }

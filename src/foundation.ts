@@ -50,6 +50,8 @@ export interface Foundation {
 
 export interface FoundationOptions {
   log: Log
+  /** Another clock, for tests that move it. */
+  clock?: Clock
   /** Another audit log, for measurements of what the real one costs. */
   createAudit?: typeof createAuditLog
   /** Use the database of a server that already runs on this `DATA_DIR`, for the operator's commands. */
@@ -136,7 +138,7 @@ async function listenersBehind({ DATABASE_URL, KMS_ENDPOINT }: Config): Promise<
 /** Opens database, key wrapper and keys, in that order; whatever was opened is closed again when a later step fails. */
 export async function openFoundation(config: Config, options: FoundationOptions): Promise<Foundation> {
   await using stack = new AsyncDisposableStack()
-  const clock = systemClock
+  const { clock = systemClock } = options
   const provider = chooseProvider(config, stack)
   if (options.existing && !config.DATABASE_URL && !existsSync(config.DATA_DIR)) throw noDeployment(config)
   const connection = await openConnection(config, options, stack)

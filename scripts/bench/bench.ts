@@ -1,24 +1,39 @@
-// `npm run bench [-- PART…] [-- --rounds N] [-- --seconds N]`, where a part is `start`, `signing`, `envelope` or
-// `policy`; all without one. Prints tables, writes bench-results.json and the figures of the README.
+// `npm run bench [-- PART…] [-- --rounds N] [-- --seconds N] [-- --publishes N]`, where a part is `start`, `signing`,
+// `envelope`, `batch`, `policy`, `fairness`, `pool` or `truth`; all without one. Prints tables, writes bench-results.json and the figures of the README.
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { benchBatch } from './batch.ts'
 import { benchEnvelope } from './envelope.ts'
+import { benchFairness } from './fairness/fairness.ts'
+import { renderFairness, renderPromises } from './fairness/render.ts'
 import { benchInspection, renderInspection } from './inspection.ts'
 import { benchPolicy } from './policy/policy.ts'
 import { renderBudgets, renderPolicy } from './policy/render.ts'
+import { measurePool, parsePoolOptions, poolFlags } from './pool.ts'
 import { describeMachine, replaceBetweenMarkers } from './report.ts'
 import { renderSigning, renderTargets } from './signing/render.ts'
 import { benchSigning } from './signing/signing.ts'
 import { benchStart, renderStart } from './start.ts'
+import { benchTruth } from './truth.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '3' }, seconds: { type: 'string', default: '5' } },
+  options: {
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    publishes: { type: 'string', default: '100000' },
+    ...poolFlags,
+  },
 })
-const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) }
+/** As told, or as a part does it by itself. */
+const optionsOr = (rounds: number, seconds: number) => ({
+  rounds: Number(values.rounds ?? rounds),
+  seconds: Number(values.seconds ?? seconds),
+})
+const options = optionsOr(3, 5)
 if (!(options.rounds >= 1) || !(options.seconds >= 1))
   throw new Error('--rounds and --seconds take whole numbers from 1')
 
@@ -60,11 +75,27 @@ async function policy(): Promise<Measured> {
   }
 }
 
+async function fairness(): Promise<Measured> {
+  const date = new Date().toISOString()
+  const figures = await benchFairness(optionsOr(7, 2.5))
+  const machine = describeMachine()
+  const measured = `Measured ${date.slice(0, 10)} with \`npm run bench -- fairness\` on ${machine}.`
+  return {
+    results: { date, machine, ...figures },
+    remarks: renderPromises(figures),
+    text: [renderFairness(figures), '', measured].join('\n'),
+  }
+}
+
 const parts: Readonly<Record<string, () => Promise<Measured>>> = {
   start,
   signing,
   envelope: benchEnvelope,
+  batch: () => benchBatch(options),
   policy,
+  fairness,
+  pool: () => measurePool(parsePoolOptions(values)),
+  truth: () => benchTruth({ publishes: Number(values.publishes), seed: 1 }),
 }
 
 async function readResults(file: string): Promise<Record<string, unknown>> {

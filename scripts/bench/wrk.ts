@@ -23,6 +23,13 @@ export interface Load {
   readonly requests: number
 }
 
+/** What came of asking for more than can be served. */
+export interface Flood {
+  /** Answers, whatever they say, and those of them that were no refusal. */
+  readonly perS: number
+  readonly goodPerS: number
+}
+
 /** A load generator that takes little of the processor that it shares with what it measures. */
 export interface LoadGenerator {
   /**
@@ -31,6 +38,12 @@ export interface LoadGenerator {
    * @throws {Error} for a single lost answer, or one that is no 2xx
    */
   load(request: Request, connections: number, seconds: number): Promise<Load>
+  /**
+   * Sends about so many a second, however they are answered: each connection waits between an answer and its next request.
+   *
+   * @throws {Error} for a single lost answer
+   */
+  flood(request: Request, options: { connections: number; seconds: number; perS: number }): Promise<Flood>
 }
 
 const run = promisify(execFile)
@@ -60,9 +73,23 @@ async function findWrk(): Promise<string> {
 const REPORT = `
 done = function(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('\\n{"requests":%d,"us":%d,"p50":%d,"p99":%d,"failed":%d}\\n', summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format('\\n{"requests":%d,"us":%d,"p50":%d,"p99":%d,"lost":%d,"refused":%d}\\n', summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.timeout, e.status))
 end`
+
+/** A wait before each request but the first; at random, so that connections do not go in step. */
+const waiting = (meanMs: number) => `
+math.randomseed(os.time())
+delay = function() return math.random(0, ${Math.round(2 * meanMs)}) end`
+
+interface Said {
+  requests: number
+  us: number
+  p50: number
+  p99: number
+  lost: number
+  refused: number
+}
 
 function luaText(text: string): string {
   return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`
@@ -72,25 +99,33 @@ export async function createLoadGenerator(): Promise<LoadGenerator & AsyncDispos
   const wrk = await findWrk()
   const libraries = await findLibraries()
   const scratch = await fs.mkdtemp(path.join(tmpdir(), 'sealwire-wrk-'))
+  async function ask(
+    { url, headers, body }: Request,
+    connections: number,
+    seconds: number,
+    more = '',
+  ): Promise<Said & { stdout: string }> {
+    const script = path.join(scratch, 'request.lua')
+    const lines = Object.entries(headers).map(([name, value]) => `wrk.headers[${luaText(name)}] = ${luaText(value)}`)
+    const text = ['wrk.method = "POST"', `wrk.body = ${luaText(body)}`, ...lines, more, REPORT].join('\n')
+    await fs.writeFile(script, text, { mode: 0o600 })
+    const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url]
+    const { stdout } = await run(wrk, args, { env: { ...process.env, LD_LIBRARY_PATH: libraries } })
+    const said = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Said
+    if (said.lost > 0 || said.requests === 0)
+      throw new Error(`${url}: ${said.lost} lost calls, ${said.requests} in all\n${stdout}`)
+    return { ...said, stdout }
+  }
+
   return {
-    async load({ url, headers, body }, connections, seconds) {
-      const script = path.join(scratch, 'request.lua')
-      const lines = Object.entries(headers).map(([name, value]) => `wrk.headers[${luaText(name)}] = ${luaText(value)}`)
-      await fs.writeFile(script, ['wrk.method = "POST"', `wrk.body = ${luaText(body)}`, ...lines, REPORT].join('\n'), {
-        mode: 0o600,
-      })
-      const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url]
-      const { stdout } = await run(wrk, args, { env: { ...process.env, LD_LIBRARY_PATH: libraries } })
-      const line = stdout.trimEnd().split('\n').at(-1) ?? ''
-      const said = JSON.parse(line) as { requests: number; us: number; p50: number; p99: number; failed: number }
-      if (said.failed > 0 || said.requests === 0)
-        throw new Error(`${url}: ${said.failed} lost or refused calls, ${said.requests} in all\n${stdout}`)
-      return {
-        perS: (said.requests / said.us) * 1e6,
-        p50Ms: said.p50 / 1000,
-        p99Ms: said.p99 / 1000,
-        requests: said.requests,
-      }
+    async load(request, connections, seconds) {
+      const { requests, us, p50, p99, refused, stdout } = await ask(request, connections, seconds)
+      if (refused > 0) throw new Error(`${request.url}: ${refused} refused calls, ${requests} in all\n${stdout}`)
+      return { perS: (requests / us) * 1e6, p50Ms: p50 / 1000, p99Ms: p99 / 1000, requests }
+    },
+    async flood(request, { connections, seconds, perS }) {
+      const { requests, us, refused } = await ask(request, connections, seconds, waiting((connections / perS) * 1000))
+      return { perS: (requests / us) * 1e6, goodPerS: ((requests - refused) / us) * 1e6 }
     },
     [Symbol.asyncDispose]: () => fs.rm(scratch, { recursive: true, force: true }),
   }

@@ -1,6 +1,11 @@
 /** Counts of what random cases came to, by the title of what was looked at. */
 export type SoakCounts = Readonly<Record<string, Readonly<Record<string, number>>>>
 
+export interface SoakOptions {
+  /** How often, where a part has no number of its own to reach. */
+  readonly trials?: number
+}
+
 /** Something that is worth many more random cases than a run of the tests has time for. */
 export interface SoakPart {
   readonly name: string
@@ -9,5 +14,9 @@ export interface SoakPart {
    *
    * @throws {Error} with the smallest case that fails, and the seed that repeats it
    */
-  run(seed: number, report: (title: string, done: number, wanted: number) => Promise<void>): Promise<SoakCounts>
+  run(
+    seed: number,
+    report: (title: string, done: number, wanted: number) => Promise<void>,
+    options: SoakOptions,
+  ): Promise<SoakCounts>
 }

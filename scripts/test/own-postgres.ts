@@ -19,7 +19,7 @@ function scratchParent(): string {
 /** Starts our own PostgreSQL with its data in a folder of its own; `stop` removes it. The URL leads to a Unix socket. */
 export async function startOwnPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
   const folder = await fs.mkdtemp(path.join(scratchParent(), 'sealwire-own-postgres-'))
-  const { connection, stop } = await startEmbedded({ dataDir: folder })
+  const { connection, stop } = await startEmbedded({ dataDir: folder, maxConnections: 200 }) // of several servers at once
   const { host, port, user, database } = connection
   return {
     url: `postgres://${user}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,

@@ -1,6 +1,6 @@
 import type { AuditEvent } from './audit.ts'
 
-const publish = ['topic', 'qos', 'retain', 'payload_bytes'] as const
+const publish = ['topic', 'qos', 'retain', 'payload_bytes', 'response_topic'] as const
 const decided = ['policy_id', 'policy_revision', 'policy_reason', 'rule', 'pattern', 'decision_us'] as const
 const guarded = [
   'guard',
@@ -38,8 +38,11 @@ export const actions = {
     'no_subscribers',
     'duration_ms',
     'items',
+    'item_outcomes',
     'swept',
+    'client_gone',
   ],
+  'proxy.publish.late': ['topic', 'outcome', 'reason_code'],
   'proxy.publish.denied': [...publish, ...decided, ...guarded],
   'proxy.subscribe.intent': [
     ...decided,
@@ -121,7 +124,7 @@ export const actions = {
   'keys.root_online': deploymentKey,
   'keys.sign_document': deploymentKey,
   'tenants.create': ['name', 'sandbox'],
-  'tenants.update': ['envelope_versions'],
+  'tenants.update': ['envelope_versions', 'rate_limit'],
   'recipients.enroll': recipient,
   'recipients.confirm': recipient,
   'recipients.revoke': recipient,
@@ -138,6 +141,7 @@ export const actions = {
   'tenant_keys.export': ['purpose'],
   'request.refused': ['operation', 'code', 'status'],
   'auth.refused_summary': ['source', 'count', 'minute'],
+  'request.limited_summary': ['code', 'count', 'minute'],
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 export type AuditAction = keyof typeof actions

@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
-import { newId } from '../core/ids.ts'
+import { createFairShare } from '../core/fair-share.ts'
+import { NO_TENANT, newId } from '../core/ids.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { Db } from '../db/db.ts'
 import { assertKnownEvent } from './actions.ts'
@@ -31,11 +32,18 @@ export interface AuditLog extends Audit {
 }
 
 interface Job {
+  /** Whose share of the queue it takes. */
+  readonly tenantId: string
   readonly rows: readonly PendingRow[]
   readonly expiresMs: number
   resolve(): void
   reject(err: AppError): void
 }
+
+/** Rows that may wait for a tenant whatever others have recorded. */
+const FLOOR_ROWS = 256
+/** Part of a flush that one tenant gets before all others had their turn. */
+const OF_A_FLUSH = 1 / 4
 
 function unavailable(reason: string, cause?: unknown): AppError {
   return new AppError('audit.unavailable', 'The audit log is not available.', {
@@ -46,7 +54,8 @@ function unavailable(reason: string, cause?: unknown): AppError {
 
 /**
  * Writes audit rows with group commit: one flush is in flight, and what arrives meanwhile goes with the next one, so that
- * many requests share a commit. A failed flush fails those who wait for it and nobody else; nothing is tried again.
+ * many requests share a commit. A failed flush fails those who wait for it and nobody else; nothing is tried again. Queue and
+ * flushes are shared among tenants: one that records all it can neither fills the one, nor is always first in the other.
  */
 export function createAuditLog({ db, provider, headKey, clock, limits: given }: AuditLogDeps): AuditLog {
   const limits: AuditLimits = { maxQueuedRows: 8192, maxFlushRows: 1024, timeoutMs: 2000, ...given }
@@ -54,7 +63,12 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
   /** In the order of their arrival, which is that of their expiry. */
   const queue = new Set<Job>()
   let inFlight: readonly Job[] = []
-  let queuedRows = 0
+  /** Rows that wait, those of the flush in flight included. */
+  const queued = createFairShare({
+    most: () => limits.maxQueuedRows,
+    shared: () => limits.maxQueuedRows,
+    floor: FLOOR_ROWS,
+  })
   let draining: Promise<void> | undefined
   let closed = false
   let timer: NodeJS.Timeout | undefined
@@ -68,27 +82,36 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
   function expire(): void {
     const nowMs = performance.now() // as the timer counts, also under another clock
     const isLate = (job: Job) => job.expiresMs <= nowMs
-    const queued = [...queue].filter(isLate)
-    for (const job of [...inFlight.filter(isLate), ...queued]) {
+    const late = [...queue].filter(isLate)
+    for (const job of [...inFlight.filter(isLate), ...late]) {
       job.reject(unavailable(`not committed within ${limits.timeoutMs} ms`))
     }
     inFlight = inFlight.filter((job) => !isLate(job)) // its rows are counted until the flush ends
-    for (const job of queued) {
+    for (const job of late) {
       queue.delete(job)
-      queuedRows -= job.rows.length
+      queued.give(job.tenantId, job.rows.length)
     }
     watch()
   }
 
+  /** Takes what goes together: of each tenant some in the order of arrival, then of all while there is room. */
   function takeBatch(): Job[] {
     const batch: Job[] = []
     let rows = 0
-    for (const job of queue) {
-      if (batch.length > 0 && rows + job.rows.length > limits.maxFlushRows) break
+    const take = (job: Job): boolean => {
+      if (batch.length > 0 && rows + job.rows.length > limits.maxFlushRows) return false
       batch.push(job)
       queue.delete(job)
       rows += job.rows.length
+      return true
     }
+    const left = new Map<string, number>()
+    for (const job of queue) {
+      const own = left.get(job.tenantId) ?? limits.maxFlushRows * OF_A_FLUSH
+      left.set(job.tenantId, own - job.rows.length) // used up for good: a tenant's own rows stay in their order
+      if (own > 0 && !take(job)) break
+    }
+    for (const job of queue) if (!take(job)) break
     return batch
   }
 
@@ -103,7 +126,7 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
     } catch (err) {
       for (const job of batch) job.reject(unavailable('flush failed', err))
     } finally {
-      queuedRows -= batch.reduce((sum, job) => sum + job.rows.length, 0)
+      for (const { tenantId, rows } of batch) queued.give(tenantId, rows.length)
     }
   }
 
@@ -120,10 +143,9 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
     draining = undefined
   }
 
-  function enqueue(rows: readonly PendingRow[]): Promise<void> {
+  function enqueue(tenantId: string, rows: readonly PendingRow[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      queue.add({ rows, expiresMs: performance.now() + limits.timeoutMs, resolve, reject })
-      queuedRows += rows.length
+      queue.add({ tenantId, rows, expiresMs: performance.now() + limits.timeoutMs, resolve, reject })
       if (timer === undefined) watch()
       draining ??= drain()
     })
@@ -134,9 +156,13 @@ export function createAuditLog({ db, provider, headKey, clock, limits: given }: 
       if (events.length === 0) return
       for (const event of events) assertKnownEvent(event)
       if (closed) throw unavailable('closed')
-      if (queuedRows + events.length > limits.maxQueuedRows) throw unavailable('too many rows are waiting')
+      const { tenantId = NO_TENANT } = events[0] ?? {}
+      if (!queued.take(tenantId, events.length)) throw unavailable('too many rows are waiting')
       const atMs = clock.now()
-      await enqueue(events.map((event) => ({ id: newId('aud', atMs), atMs, event })))
+      await enqueue(
+        tenantId,
+        events.map((event) => ({ id: newId('aud', atMs), atMs, event })),
+      )
     },
 
     async close() {

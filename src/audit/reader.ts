@@ -29,6 +29,8 @@ export interface AuditReader {
   list(tenantId: string, query: AuditQuery): Promise<{ items: ChainedRow[]; nextAfter: string | null }>
   /** @throws {AppError} `object.not_found` */
   get(tenantId: string, id: string): Promise<ChainedRow>
+  /** The first 100 rows under any of these message ids, oldest first. */
+  ofMessage(tenantId: string, messageIds: readonly string[]): Promise<AuditRow[]>
   /** Recomputes the tenant's chain and names the first bad row. */
   verify(tenantId: string): Promise<ChainReport>
   /** Which SHA-384 the current record of each vault entry may have, in hexadecimal. */
@@ -83,6 +85,14 @@ export function createAuditReader(deps: {
       )
       if (!rows[0]) throw new AppError('object.not_found', 'No such object.')
       return chained(rows[0])
+    },
+    async ofMessage(tenantId, messageIds) {
+      const { rows } = await db.query<Pick<StoredRow, 'row_bytes'>>(
+        `select row_bytes from audit_rows where tenant_id = $1 and message_id = any ($2::text[])
+         order by seq limit 100`,
+        [tenantId, messageIds],
+      )
+      return rows.map(({ row_bytes: bytes }) => JSON.parse(bytes.toString('utf8')) as AuditRow)
     },
     verify,
     vaultWrites: (tenantId) => readVaultWrites(db, tenantId),

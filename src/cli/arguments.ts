@@ -3,7 +3,7 @@ import { InvalidArgumentError } from 'commander'
 /** Reads an option that is a whole number within bounds; anything else is misuse. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+    const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
     if (value >= min && value <= max) return value
     throw new InvalidArgumentError(`It is not a whole number from ${min} to ${max}.`)
   }

@@ -35,6 +35,7 @@ const exitCodes = {
   'integration.locked': failed,
   'quota.exceeded': failed,
   'rate.limited': later,
+  'server.busy': later,
   'broker.rejected': failed,
   'broker.unreachable': later,
   'broker.busy': later,

@@ -10,6 +10,8 @@ const hints: ReadonlyMap<string, string> = new Map(
     'operation.not_allowed': 'add the operation to allowed_operations of the integration',
     'integration.locked':
       'a holder of the custody key unlocks it: sealwire integrations unlock ID --custody-key-file FILE',
+    'rate.limited': 'send less at a time; the operator raises a quota: sealwire tenants set TENANT --rate-limit UNITS',
+    'server.busy': 'try again in a moment, with fewer calls at once',
     'destination.not_allowed': 'the operator allows private brokers with OUTBOUND_ALLOW',
     'envelope.stale': 'answers open for 300 s; if this one is fresh, a clock is wrong',
     'envelope.issuer_unknown': 'the pinned root is not that of this server; ask its operator before you enrol again',
@@ -19,7 +21,10 @@ const hints: ReadonlyMap<string, string> = new Map(
 )
 
 /** What the error itself suggests, unless its message says so already, else what is known of its code. */
-function hintOf({ code, hint, message }: SealwireError): string | undefined {
+function hintOf({ code, hint, message, details }: SealwireError): string | undefined {
+  const id = details?.['message_id']
+  if (code === 'outcome.unknown' && typeof id === 'string' && details?.['ask'] !== undefined)
+    return `the broker may still say what became of it: sealwire message ${id}`
   return hint === undefined || message.endsWith(hint) ? hints.get(code) : hint
 }
 

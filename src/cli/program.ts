@@ -10,8 +10,10 @@ import { addInit } from './commands/init.ts'
 import { addIntegrationsLock } from './commands/integrations-lock.ts'
 import { addIntegrationsUnlock } from './commands/integrations-unlock.ts'
 import { addKeys } from './commands/keys.ts'
+import { addMessage } from './commands/message.ts'
 import { addPublish } from './commands/publish.ts'
 import { addRecipients } from './commands/recipients.ts'
+import { addRequest } from './commands/request.ts'
 import { addServe } from './commands/serve.ts'
 import { addSubscribe } from './commands/subscribe.ts'
 import { addTenantsCreate } from './commands/tenants-create.ts'
@@ -60,8 +62,10 @@ function createProgram(io: Io, loadOperator: LoadOperator, setExitCode: (code: n
   const integrations = program.command('integrations').description('integrations whose credential is in split custody')
   addIntegrationsUnlock(integrations, io)
   addIntegrationsLock(integrations, io)
-  addPublish(program, io)
+  addPublish(program, io, setExitCode)
   addSubscribe(program, io)
+  addMessage(program, io, setExitCode)
+  addRequest(program, io, setExitCode)
   addAcl(program.command('acl').description('policies: who may publish and subscribe to what'), io, setExitCode)
   addEnvelopeOpen(program.command('envelope').description('answers that were kept'), io)
   return program

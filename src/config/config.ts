@@ -32,6 +32,11 @@ const Env = z
     POOL_MAX_CONNECTIONS: count(1, 10_000).default(500),
     POOL_IDLE_MS: count(1_000, 86_400_000).default(300_000),
     BROKER_CONNECT_TIMEOUT_MS: count(100, 30_000).default(5_000),
+    REQUEST_DEADLINE_MS: count(10, 30_000).default(10_000),
+    STOP_NOTICE_MS: count(0, 5_000).default(1_000),
+    RATE_LIMIT_KEY: count(200, 1_000_000).default(50_000),
+    RATE_LIMIT_TENANT: count(200, 1_000_000).default(100_000),
+    RATE_LIMIT_STORE: z.enum(['memory', 'postgres']).default('memory'),
     METRICS_TOKEN: z
       .string()
       .min(16, 'needs at least 16 characters')

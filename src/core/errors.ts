@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'integration.locked'
   | 'quota.exceeded'
   | 'rate.limited'
+  | 'server.busy'
   | 'broker.rejected'
   | 'broker.unreachable'
   | 'broker.busy'

@@ -4,6 +4,8 @@ export interface Log {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
+  /** Lines that were not written, where somebody counts them. */
+  readonly dropped?: number
 }
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }

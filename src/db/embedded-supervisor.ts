@@ -17,6 +17,7 @@ export interface SuperviseOptions {
   connection: { host: string; port: number; user: string; database: string }
   env: Readonly<Record<string, string>>
   log: ((line: string) => void) | undefined
+  maxConnections: number
 }
 
 export interface Supervised {
@@ -47,7 +48,7 @@ kill -KILL $watcher 2>/dev/null; wait $watcher
 exit $status
 `
 
-function settings(host: string): string[] {
+function settings(host: string, maxConnections: number): string[] {
   const values = {
     listen_addresses: '',
     unix_socket_directories: host,
@@ -55,7 +56,7 @@ function settings(host: string): string[] {
     fsync: 'on',
     synchronous_commit: 'on',
     full_page_writes: 'on',
-    max_connections: '60',
+    max_connections: String(maxConnections),
     shared_buffers: '64MB',
     jit: 'off',
     timezone: 'UTC',
@@ -71,8 +72,8 @@ function settings(host: string): string[] {
   return Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 }
 
-function launch({ place, postgres, data, connection, env }: SuperviseOptions): ChildProcess {
-  const command = [...place.prefix, postgres, '-D', data, ...settings(connection.host)]
+function launch({ place, postgres, data, connection, env, maxConnections }: SuperviseOptions): ChildProcess {
+  const command = [...place.prefix, postgres, '-D', data, ...settings(connection.host, maxConnections)]
   return spawn('/bin/sh', ['-c', WATCHDOG, 'sealwire-postgres', connection.host, ...command], {
     ...place.account,
     cwd: '/',

@@ -18,6 +18,8 @@ export interface EmbeddedOptions {
   log?: ((line: string) => void) | undefined
   /** Where and as whom; decided from the machine unless given. */
   place?: Place | undefined
+  /** Sessions at the same time, 60 unless given: two servers and commands of their operator. */
+  maxConnections?: number | undefined
 }
 
 export interface Embedded {
@@ -98,7 +100,8 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     const host = socketFolder(place)
     const connection = { host, port: 5432, user: USER, database: 'postgres' }
     const postgres = path.join(bin, 'postgres')
-    const server = await supervise({ place, postgres, data, connection, env: ENVIRONMENT, log: options.log })
+    const { log, maxConnections = 60 } = options
+    const server = await supervise({ place, postgres, data, connection, env: ENVIRONMENT, log, maxConnections })
     let stopped: Promise<void> | undefined
     return { connection, stop: () => (stopped ??= server.stop().finally(() => owner.release())) }
   } catch (err) {

@@ -17,6 +17,8 @@ export interface ConnectionOptions {
 export interface PoolOptions extends ConnectionOptions {
   /** Connections at most; 10 unless told. */
   max?: number | undefined
+  /** Statements and transactions that may wait for a connection; 1,000 unless told. */
+  maxWaiting?: number | undefined
 }
 
 const STATEMENT_TIMEOUT_MS = 2_000
@@ -24,6 +26,8 @@ const STATEMENT_TIMEOUT_MS = 2_000
 const ANSWER_TIMEOUT_MS = 3_000
 const CONNECT_TIMEOUT_MS = 2_000
 const IDLE_IN_TRANSACTION_MS = 10_000
+/** Many times what a burst needs: a connection serves hundreds a second. A database that stands still has no more than these. */
+const MAX_WAITING = 1_000
 
 /** Translates our options into those of `pg`; the only place that reveals the URL. */
 export function clientConfig(options: ConnectionOptions): pg.ClientConfig {
@@ -81,6 +85,7 @@ function sessionOn(client: pg.PoolClient): Session {
  * a restart. See {@link Db} for what fails how.
  */
 export function createDb(options: PoolOptions): Db & { ping(): Promise<void> } {
+  const { maxWaiting = MAX_WAITING } = options
   const pool = new pg.Pool({
     ...clientConfig(options),
     max: options.max ?? 10,
@@ -93,6 +98,7 @@ export function createDb(options: PoolOptions): Db & { ping(): Promise<void> } {
   pool.on('connect', (client) => client.on('error', () => undefined))
 
   async function withSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    if (pool.waitingCount >= maxWaiting) throw databaseError(new Error(`${maxWaiting} wait for a connection already`))
     const client = await pool.connect().catch((err: unknown) => {
       throw databaseError(err)
     })

@@ -1,8 +1,10 @@
 import type { Request, Response } from 'express'
 import { AppError } from '../core/errors.ts'
 import type { SealingRecipient } from '../envelope/seal.ts'
+import { RememberedFailure } from '../messaging/connect-gate.ts'
 import type { Reservation } from '../signing/signer.ts'
 import type { Exchange } from './exchange.ts'
+import { LimitRefusal } from './limits/limit-refusal.ts'
 import type { Operation, OperationAnswer } from './operation.ts'
 import { causeOf, errorBody, metaOf, type RouteKind, retryAfter, send, sendError, toAppError } from './render.ts'
 import { sealAnswer } from './seal-answer.ts'
@@ -51,13 +53,14 @@ export function createAnswers(operation: Operation, services: Services, route: R
     const { requestId } = exchange
     const { data, status = operation.statuses[0], subject = null, meta } = answer
     const recipient = answer.recipient ?? (await recipientAtEnd(exchange))
-    const headers = { 'x-request-id': requestId, ...answer.headers }
+    const headers = { 'x-request-id': requestId, ...exchange.ticket.headers, ...answer.headers }
     const plaintext = { success: true, data, error: null }
     const sealing =
       operation.enveloped && recipient
         ? seal(exchange, recipient, status, subject, plaintext)
         : JSON.stringify({ ...plaintext, meta: metaOf(requestId, clock.now(), meta) })
     const [text] = await Promise.all([sealing, answer.recorded])
+    services.reached('sealed')
     send(res, status, headers, text)
   }
 
@@ -87,22 +90,26 @@ export function createAnswers(operation: Operation, services: Services, route: R
 
   async function refuse(req: Request, res: Response, exchange: Exchange, thrown: unknown): Promise<void> {
     const { requestId } = exchange
-    const err = await record(exchange, toAppError(thrown, requestId))
+    const failure = toAppError(thrown, requestId)
+    const { headers } = exchange.ticket
+    const isLimited = failure instanceof LimitRefusal
+    const err = isLimited ? failure : await record(exchange, failure) // limits have their own summary
     const body = errorBody(err, route)
-    if (body.status >= 500) {
+    if (body.status >= 500 && !(failure instanceof RememberedFailure)) {
       const client = req.get('x-request-id')?.slice(0, 64)
       const fields = { request_id: requestId, client_request_id: client, operation: operation.id, code: err.code }
       if (err.code === 'internal') log.error({ ...fields, cause: causeOf(err.cause) }, 'unexpected failure')
       else log.warn({ ...fields, cause: causeOf(err.cause) }, 'request failed')
     }
-    const own = await ownRecipient(exchange)
+    const isBare = isLimited && !failure.isFirst // see LimitRefusal
+    const own = isBare ? undefined : await ownRecipient(exchange)
     if (!own) {
-      sendError(req, res, requestId, clock.now(), err, route)
+      sendError(req, res, requestId, clock.now(), err, route, headers)
       return
     }
     const plaintext = { success: false, data: null, error: body }
     const text = await seal(exchange, own, body.status, null, plaintext)
-    send(res, body.status, { 'x-request-id': requestId, ...retryAfter(err, body.status) }, text)
+    send(res, body.status, { 'x-request-id': requestId, ...headers, ...retryAfter(err, body.status) }, text)
   }
 
   return { succeed, refuse }

@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 
 const ALLOWED_HEADERS =
   'authorization, content-type, envelope-nonce, envelope-version, idempotency-key, if-match, request-deadline-ms, x-api-key, x-vault-custody-key, x-vault-enable-mpc'
-const EXPOSED_HEADERS = 'date, etag, idempotency-replayed, retry-after, x-request-id'
+const EXPOSED_HEADERS = 'date, etag, idempotency-replayed, ratelimit, ratelimit-policy, retry-after, x-request-id'
 
 /** Lets pages of the listed origins call the API. No credentials mode: an API key is a header, never a cookie. */
 export function allowOrigins(origins: readonly string[]): RequestHandler {

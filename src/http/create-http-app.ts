@@ -1,4 +1,5 @@
-import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import express, { type NextFunction, type Request, type Response } from 'express'
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import type { Secret } from '../core/secret.ts'
@@ -8,6 +9,7 @@ import { createOperationHandler } from './handle-operation.ts'
 import type { InFlight } from './in-flight.ts'
 import { metricsRoute } from './metrics-route.ts'
 import { operations } from './operations.ts'
+import { presentedKey } from './presented-key.ts'
 import { publicRoutes } from './public-routes.ts'
 import { causeOf, sendError, toAppError } from './render.ts'
 import type { Services } from './services.ts'
@@ -20,7 +22,7 @@ export interface HttpOptions {
 }
 
 /** Puts every operation behind one Express app. Nothing here decides: it parses, calls and renders. */
-export function createHttpApp(services: Services, options: HttpOptions, inFlight: InFlight): Express {
+export function createHttpApp(services: Services, options: HttpOptions, inFlight: InFlight): RequestListener {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -35,7 +37,7 @@ export function createHttpApp(services: Services, options: HttpOptions, inFlight
     app[operation.method](operation.path, createOperationHandler(operation, services, inFlight))
     methods.set(operation.path, (methods.get(operation.path) ?? new Set()).add(operation.method.toUpperCase()))
   }
-  app.use(publicRoutes(services))
+  app.use(publicRoutes(services, inFlight))
   app.use(metricsRoute(services, options))
   app.use(docsRoutes())
 
@@ -63,5 +65,18 @@ export function createHttpApp(services: Services, options: HttpOptions, inFlight
     services.log.error({ request_id: requestId, cause: causeOf(err) }, 'unexpected failure')
     refuse(req, res, toAppError(err, requestId), requestId)
   })
-  return app
+  return (req, res) => {
+    if (!refuseAgain(services, req, res)) app(req, res)
+  }
+}
+
+/** Answers a key that has used up its quota in this window, before anything else is found out. */
+function refuseAgain({ limits, clock }: Services, req: IncomingMessage, res: ServerResponse): boolean {
+  if (!limits.refusesSome) return false
+  const isApi = req.url?.startsWith('/api/') === true && req.headers.origin === undefined // a page needs what CORS adds
+  const presented = isApi ? presentedKey(req) : undefined
+  const refusal = presented === undefined ? undefined : limits.refuseAgain(presented)
+  if (!refusal) return false
+  sendError(req, res, newId('req', clock.now()), clock.now(), refusal)
+  return true
 }

@@ -65,7 +65,10 @@ const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
   'integration.locked':
     'Nothing was sent. Its credential is in split custody: a holder of the custody key unlocks it with POST /api/v2/integrations/{id}/unlock, in every process that is to use it.',
   'quota.exceeded': 'The message names the limit. Delete what is not needed any more.',
-  'rate.limited': 'Wait as Retry-After says.',
+  'rate.limited':
+    'Nothing was done. Wait as Retry-After says. RateLimit-Policy holds the quotas of the API key and of its tenant in cost units a second, RateLimit what is left of them; the operator can give a tenant another one.',
+  'server.busy':
+    'Nothing was sent. The server has as many requests under way as it can answer in time, or your tenant has its share of them. Try again after Retry-After.',
   'broker.rejected':
     'The broker refused; the details hold its reason code. For bad credentials rotate the vault entry.',
   'broker.unreachable':
@@ -77,7 +80,7 @@ const nextSteps: Readonly<Record<keyof typeof problems, string>> = {
   'database.unavailable': 'Nothing was sent. Try again after Retry-After; the operator finds the reason in the log.',
   'audit.unavailable': 'Nothing is done that cannot be recorded. Try again after Retry-After.',
   'outcome.unknown':
-    'It may have been carried out, and nobody saw how it ended. Retry a publish with the same Idempotency-Key: it never sends a second message. After a change, look at the object first.',
+    'It may have been carried out, and nobody saw how it ended. Retry a publish with the same Idempotency-Key: it never sends a second message. GET /api/v2/proxy/messages/{id}, with the message_id of the details, tells what became of it; the broker may still say so. After a change, look at the object first.',
   'envelope.rejected': 'The envelope did not verify, or is not for this key. The text is the same for every reason.',
   'envelope.stale': 'The envelope is authentic, but too old or from the future. Compare the clocks.',
   'envelope.replay': 'The envelope is authentic, but was opened before.',

@@ -2,6 +2,7 @@ import type { Caller } from '../audit/audit.ts'
 import type { Reservation } from '../signing/signer.ts'
 import type { Principal } from '../tenants/principal.ts'
 import type { KnownRecipient } from '../tenants/recipients.ts'
+import type { Ticket } from './limits/limits.ts'
 import type { Version1Sealing } from './version-1.ts'
 
 /** What is known of a request once its caller is. */
@@ -12,6 +13,8 @@ export interface Exchange {
   readonly principal: Principal
   readonly caller: Caller
   readonly bytes: Uint8Array
+  /** What the request took of quotas and places. */
+  readonly ticket: Ticket
   /** Whom an enveloped answer is sealed to; absent until it is looked up. */
   recipient: KnownRecipient | undefined
   /** `rqh` of the answer. */

@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises'
-import { createServer as createHttpServer, type RequestListener, type Server, STATUS_CODES } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { AppError, type ErrorCode } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
@@ -18,12 +24,16 @@ export interface ListenOptions {
 export interface Listening {
   url: string
   port: number
-  /** No new connections; idle ones are closed at once, busy ones as they finish, the rest cut after ten seconds. */
+  /** Every answer from here on closes its connection, those that are on their way included; new ones are still taken. */
+  leave(): void
+  /** No new connections; idle ones are closed at once, busy ones as they finish. Resolves when there is none. */
+  stop(): Promise<void>
+  /** As `stop`, and what is left then is cut. */
   close(): Promise<void>
 }
 
-/** Milliseconds that requests in flight get when the server stops. */
-const DRAIN_MS = 10_000
+/** Milliseconds that answers get to reach their readers before connections are cut. */
+const GOODBYE_MS = 500
 
 /** Connections at once; more are closed as they come. */
 const MAX_CONNECTIONS = 8192
@@ -39,10 +49,10 @@ const limits = {
   connectionsCheckingInterval: 2_000,
 }
 
-async function createServer({ certFile, keyFile }: ListenOptions, listener: RequestListener): Promise<Server> {
-  if (certFile === undefined || keyFile === undefined) return createHttpServer(limits, listener)
+async function createServer({ certFile, keyFile }: ListenOptions): Promise<Server> {
+  if (certFile === undefined || keyFile === undefined) return createHttpServer(limits)
   const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)])
-  return createHttpsServer({ ...limits, cert, key }, listener)
+  return createHttpsServer({ ...limits, handshakeTimeout: limits.headersTimeout, cert, key })
 }
 
 /** What Node refuses before there is a request; by the code of its error, else 400. */
@@ -73,19 +83,45 @@ function refuseMalformed(err: NodeJS.ErrnoException, socket: Duplex): void {
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
-async function stop(server: Server): Promise<void> {
+/** Makes every answer of `server` the last one on its connection, once it is told to. */
+function createLeave(server: Server): () => void {
+  const open = new Set<ServerResponse>()
+  let leaving = false
+  server.on('request', (_req, res) => {
+    if (leaving) res.shouldKeepAlive = false
+    open.add(res)
+    res.once('close', () => open.delete(res))
+  })
+  return () => {
+    leaving = true
+    for (const res of open) res.shouldKeepAlive = false
+  }
+}
+
+/** Every connection, those without a TLS session yet included: Node's own list of them begins behind the handshake. */
+function watchSockets(server: Server): ReadonlySet<Socket> {
+  const open = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+  return open
+}
+
+async function stopListening(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   const idle = setInterval(() => server.closeIdleConnections(), 50)
-  const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
   server.closeIdleConnections()
   await closed
   clearInterval(idle)
-  clearTimeout(cut)
 }
 
 /** Starts to listen; `port` 0 takes any free one. */
 export async function listen(options: ListenOptions, listener: RequestListener): Promise<Listening> {
-  const server = await createServer(options, listener)
+  const server = await createServer(options)
+  const leave = createLeave(server)
+  const sockets = watchSockets(server)
+  server.on('request', listener)
   server.maxConnections = MAX_CONNECTIONS
   server.setTimeout(SILENCE_MS, (socket) => socket.destroy())
   server.on('clientError', refuseMalformed)
@@ -98,5 +134,19 @@ export async function listen(options: ListenOptions, listener: RequestListener):
   })
   const { address, port, family } = server.address() as AddressInfo
   const scheme = options.certFile === undefined ? 'http' : 'https'
-  return { url: `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`, port, close: () => stop(server) }
+  let stopped: Promise<void> | undefined
+  const stop = () => (stopped ??= stopListening(server))
+  return {
+    url: `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    port,
+    leave,
+    stop,
+    async close() {
+      const cut = setTimeout(() => {
+        for (const socket of sockets) socket.destroy()
+      }, GOODBYE_MS)
+      await stop()
+      clearTimeout(cut)
+    },
+  }
 }

@@ -6,6 +6,7 @@ import {
   type ZodOpenApiResponseObject,
 } from 'zod-openapi'
 import type { ErrorCode } from '../core/errors.ts'
+import { costUnits, MESSAGES_PER_UNIT, UNPRICED_UNITS, WAITING_UNITS } from './limits/cost-units.ts'
 import { headerComponents, headerParameters, refusalHeaders, successHeaders } from './openapi-headers.ts'
 import type { Operation } from './operation.ts'
 import { operations } from './operations.ts'
@@ -20,6 +21,8 @@ const everywhere: readonly ErrorCode[] = [
   'request.unsupported_media',
   'auth.unauthenticated',
   'auth.forbidden',
+  'rate.limited',
+  'server.busy',
   'database.unavailable',
   'audit.unavailable',
   'internal',
@@ -34,6 +37,9 @@ const meta = z
     timestamp,
     version: z.literal(API_VERSION),
     next_cursor: z.string().optional(),
+    not_understood: z.array(z.string()).optional().meta({
+      description: 'Ids that belong on this page, of what is stored and not understood by this version',
+    }),
   })
   .meta({ id: 'Meta' })
 
@@ -71,7 +77,7 @@ const sealedFailure = z
   .meta({
     id: 'SealedFailure',
     description:
-      'For callers with a recipient of their own the refusal is sealed too: believe the envelope, not the members beside it.',
+      'For callers with a recipient of their own the refusal is sealed too: believe the envelope, not the members beside it. An answer without one, as a server gives in the place of an operation that hangs, proves nothing: take the outcome for unknown.',
   })
 
 const exampleMeta = {
@@ -106,6 +112,12 @@ function successResponse(operation: Operation): ZodOpenApiResponseObject {
   }
 }
 
+function costOf({ id }: Operation): string {
+  const cost = `Cost: ${costUnits[id] ?? UNPRICED_UNITS}`
+  if (id !== 'proxy.outbound') return `${cost}.`
+  return `${cost}; a batch one more for every ${MESSAGES_PER_UNIT} messages; ${WAITING_UNITS} for what waits for messages.`
+}
+
 function describeOperation(operation: Operation): ZodOpenApiOperationObject {
   const responses: ZodOpenApiOperationObject['responses'] = {}
   for (const status of operation.statuses) responses[`${status}` as '200'] = successResponse(operation)
@@ -121,7 +133,9 @@ function describeOperation(operation: Operation): ZodOpenApiOperationObject {
     operationId: operation.id,
     tags: [operation.path.split('/')[3] ?? 'other'],
     summary: operation.summary,
-    description: [operation.description, `Scope: ${operation.scopes.join(' or ')}.`].filter(Boolean).join('\n\n'),
+    description: [operation.description, `Scope: ${operation.scopes.join(' or ')}.`, costOf(operation)]
+      .filter(Boolean)
+      .join('\n\n'),
     security: [{ apiKey: [] }, { bearer: [] }],
     parameters: headerParameters(operation),
     requestParams: {

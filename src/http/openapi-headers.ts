@@ -18,6 +18,28 @@ export const headerComponents = {
   RetryAfter: { ...retryAfter, required: true },
   RetryAfterIfKnown: { ...retryAfter, required: false },
   Authenticate: { description: 'How to present an API key', required: true, schema: { type: 'string' } },
+  RateLimit: {
+    description:
+      'What is left of each quota in this window: `"key";r=49999;t=1, "tenant";r=99999;t=1`, r in cost units, t in seconds. draft-ietf-httpapi-ratelimit-headers-10',
+    required: true,
+    schema: { type: 'string' },
+  },
+  RateLimitPolicy: {
+    description:
+      'The quotas of the API key and of its tenant: `"key";q=50000;w=1, "tenant";q=100000;w=1`, q in cost units for w seconds',
+    required: true,
+    schema: { type: 'string' },
+  },
+  RateLimitIfKnown: {
+    description: 'As RateLimit; once the caller is known',
+    required: false,
+    schema: { type: 'string' },
+  },
+  RateLimitPolicyIfKnown: {
+    description: 'As RateLimit-Policy; once the caller is known',
+    required: false,
+    schema: { type: 'string' },
+  },
   IdempotencyReplayed: {
     description: 'The answer of an earlier request with this Idempotency-Key, repeated',
     required: false,
@@ -39,6 +61,8 @@ export function successHeaders({ idempotent, responseHeaders = {} }: Operation):
   ])
   return {
     'X-Request-Id': ref('RequestId'),
+    RateLimit: ref('RateLimit'),
+    'RateLimit-Policy': ref('RateLimitPolicy'),
     ...(idempotent ? { 'Idempotency-Replayed': ref('IdempotencyReplayed') } : {}),
     ...Object.fromEntries(own),
   }
@@ -47,6 +71,10 @@ export function successHeaders({ idempotent, responseHeaders = {} }: Operation):
 /** Headers of the refusals with that status. */
 export function refusalHeaders(status: number, codes: readonly ErrorCode[]): Record<string, HeaderRef> {
   const headers: Record<string, HeaderRef> = { 'X-Request-Id': ref('RequestId') }
+  if (codes.length > 0 && status !== 401) {
+    headers['RateLimit'] = ref('RateLimitIfKnown')
+    headers['RateLimit-Policy'] = ref('RateLimitPolicyIfKnown')
+  }
   if (status === 401) headers['WWW-Authenticate'] = ref('Authenticate')
   if (status === 429 || status === 503) headers['Retry-After'] = ref('RetryAfter')
   else if (codes.some((code) => mayWait.includes(code))) headers['Retry-After'] = ref('RetryAfterIfKnown')

@@ -1,6 +1,6 @@
 import type { ZodObject, ZodType, z } from 'zod'
 import type { Caller } from '../audit/audit.ts'
-import type { ErrorCode } from '../core/errors.ts'
+import type { AppError, ErrorCode } from '../core/errors.ts'
 import type { SealingRecipient } from '../envelope/seal.ts'
 import type { Identity } from '../policy/identity.ts'
 import type { Principal, Scope } from '../tenants/principal.ts'
@@ -27,6 +27,15 @@ export interface OperationRequest<Params, Query, Body> {
   messageId: string
   /** `rqh` of the answer, where the caller sent an `Envelope-Nonce`. */
   requestHash: string | null
+  /** Whether the caller has hung up: what it asked for is done all the same. */
+  clientGone: () => boolean
+  /** For an operation that waits by itself: the answer must be on its way by then instead. @returns `deadlineMs` */
+  extend: (deadlineMs: number) => number
+  /**
+   * Of a request with an `Idempotency-Key`: awaited when the intent is on record and nothing has left. It throws where the
+   * key has gone over to another run meanwhile, which has seen no intent.
+   */
+  beforeSending?: () => Promise<void>
   /** Reserves a place at the signer; call it before anything leaves for a broker. Only for enveloped operations. */
   admit: () => void
 }
@@ -41,7 +50,7 @@ export interface OperationAnswer<Data> {
   /** Whom an enveloped answer is sealed to; defaults to the caller's recipient. */
   recipient?: SealingRecipient
   /** Members of `meta` beside the constant ones. */
-  meta?: { next_cursor?: string }
+  meta?: { next_cursor?: string; not_understood?: readonly string[] }
   /** Resolves when what the answer says is on record; it is sealed meanwhile, and does not leave before. */
   recorded?: Promise<void>
   /** `false` where the answer holds message bodies or secrets: an `Idempotency-Key` then guards the run and keeps nothing. */
@@ -49,6 +58,12 @@ export interface OperationAnswer<Data> {
   /** What is kept and repeated in place of `data`, where that shows something once. */
   kept?: unknown
 }
+
+/**
+ * What is on record of an earlier run whose `Idempotency-Key` has no answer: its answer, the refusal that it came to in the
+ * end, that nothing was done, or that nobody knows.
+ */
+export type Recalled<Data> = OperationAnswer<Data> | AppError | 'nothing' | 'unknown'
 
 /**
  * One operation of the API: everything that `http/`, the OpenAPI document and the audit log need to know about it.
@@ -91,6 +106,12 @@ export interface Operation<
     services: Services,
     request: OperationRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
   ): Promise<OperationAnswer<z.input<Data>>>
+  /** Looks up what became of the run `messageId` of the same request; where there is none, nobody knows. */
+  recall?(
+    services: Services,
+    request: OperationRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
+    messageId: string,
+  ): Promise<Recalled<z.input<Data>>>
 }
 
 /** Checks a descriptor against its own schemas and forgets them, so that operations of all shapes fit one list. */

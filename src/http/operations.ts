@@ -29,6 +29,7 @@ import { policiesRevisions } from './routes/policies-revisions.ts'
 import { policiesSimulate } from './routes/policies-simulate.ts'
 import { policiesUpdate } from './routes/policies-update.ts'
 import { policiesValidate } from './routes/policies-validate.ts'
+import { proxyMessagesGet } from './routes/proxy-messages-get.ts'
 import { proxyOutbound } from './routes/proxy-outbound.ts'
 import { recipientsConfirm } from './routes/recipients-confirm.ts'
 import { recipientsEnroll } from './routes/recipients-enroll.ts'
@@ -49,6 +50,7 @@ import { vaultVersions } from './routes/vault-versions.ts'
 /** Every authenticated operation. The busiest comes first: Express tries routes in order. */
 export const operations: readonly Operation[] = [
   proxyOutbound,
+  proxyMessagesGet,
   encryptionDecrypt,
   encryptionEncrypt,
   encryptionSign,

@@ -9,19 +9,23 @@ import { custodyMark } from './custody-headers.ts'
 import type { Operation } from './operation.ts'
 import { presentedKey } from './presented-key.ts'
 
-const DEADLINE_HEADER = 'Request-Deadline-Ms'
-const DEFAULT_DEADLINE_MS = 10_000
+export const DEADLINE_HEADER = 'Request-Deadline-Ms'
 const MAX_DEADLINE_MS = 30_000
 const MAX_ISSUES = 20
 const MAX_ISSUE_CHARACTERS = 256
 
 const nothing = z.strictObject({})
 
+/** Where a member stands: `body.payload.messages[17].qos`. */
+function memberOf(where: string, path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, key) => text + (typeof key === 'number' ? `[${key}]` : `.${String(key)}`), where)
+}
+
 /** Every bad member at once, each with its path and its rule; what the caller sent is not repeated at length. */
 function describe(where: string, error: z.ZodError): AppError {
   const lines = error.issues
     .slice(0, MAX_ISSUES)
-    .map((issue) => `${[where, ...issue.path].join('.')}: ${issue.message}`.slice(0, MAX_ISSUE_CHARACTERS))
+    .map((issue) => `${memberOf(where, issue.path)}: ${issue.message}`.slice(0, MAX_ISSUE_CHARACTERS))
   return new AppError('request.invalid', `${lines.join('; ')}.`)
 }
 
@@ -54,10 +58,10 @@ export function parseBody({ body = nothing }: Operation, bytes: Uint8Array): unk
   return parseWith(body, parseStrictJson(text) ?? {}, 'body')
 }
 
-/** Reads `Request-Deadline-Ms`, in milliseconds; an operation that cannot keep it refuses it. */
-export function parseDeadline(operation: Operation, req: Request): number {
+/** Reads `Request-Deadline-Ms`, in milliseconds, `defaultMs` without one; an operation that cannot keep it refuses it. */
+export function parseDeadline(operation: Operation, req: Request, defaultMs: number): number {
   const header = req.get(DEADLINE_HEADER)
-  if (header === undefined) return DEFAULT_DEADLINE_MS
+  if (header === undefined) return defaultMs
   if (operation.headers?.[DEADLINE_HEADER] === undefined) {
     throw new AppError('request.invalid', `${DEADLINE_HEADER}: this operation does not take one.`)
   }

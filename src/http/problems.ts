@@ -28,6 +28,7 @@ export const problems = {
   'integration.locked': { status: 423, title: 'Integration locked' },
   'quota.exceeded': { status: 409, title: 'Quota exceeded' },
   'rate.limited': { status: 429, title: 'Too many requests' },
+  'server.busy': { status: 503, title: 'Server busy' },
   'broker.rejected': { status: 502, title: 'Broker refused' },
   'broker.unreachable': { status: 503, title: 'Broker not reached' },
   'broker.busy': { status: 503, title: 'Broker connection busy' },

@@ -1,13 +1,17 @@
 import { type Request, type Response, Router } from 'express'
 import { newId } from '../core/ids.ts'
 import { DOCUMENT_MAX_AGE_S } from '../keys/key-states.ts'
+import type { InFlight } from './in-flight.ts'
 import { send, sendError, toAppError } from './render.ts'
 import type { Services } from './services.ts'
 
 type PublicServices = Pick<Services, 'keys' | 'readiness' | 'kmsProvider' | 'clock' | 'provider'>
 
 /** Health and the key document: no API key, no wrapper. */
-export function publicRoutes({ keys, readiness, kmsProvider, clock, provider }: PublicServices): Router {
+export function publicRoutes(
+  { keys, readiness, kmsProvider, clock, provider }: PublicServices,
+  inFlight: Pick<InFlight, 'stopping'>,
+): Router {
   const router = Router()
 
   const answer = (work: (req: Request, res: Response) => Promise<void>) => async (req: Request, res: Response) => {
@@ -35,18 +39,15 @@ export function publicRoutes({ keys, readiness, kmsProvider, clock, provider }: 
     }),
   )
 
-  /** 200 only when an answer could be made right now. */
+  /** 200 only when an answer could be made right now, and the server is not about to stop. */
   router.get(
     '/health/ready',
     answer(async (_req, res) => {
       const checks = await readiness()
-      const ready = Object.values(checks).every((ok) => ok)
-      send(
-        res,
-        ready ? 200 : 503,
-        ready ? {} : { 'retry-after': '1' },
-        JSON.stringify({ status: ready ? 'ready' : 'not ready', checks }),
-      )
+      const works = Object.values(checks).every((ok) => ok)
+      const ready = works && !inFlight.stopping
+      const status = inFlight.stopping ? 'stopping' : works ? 'ready' : 'not ready'
+      send(res, ready ? 200 : 503, ready ? {} : { 'retry-after': '1' }, JSON.stringify({ status, checks }))
     }),
   )
 

@@ -18,6 +18,11 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
+/** Bytes that a body may have, by its headers; one that does not say may have all that are allowed. */
+export function announcedBytes({ headers }: IncomingMessage): number {
+  return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : MAX_BODY_BYTES
+}
+
 /**
  * Refuses what the headers alone forbid, before a byte of the body is kept.
  *

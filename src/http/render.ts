@@ -1,10 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError, type ErrorCode } from '../core/errors.ts'
 import { apiHeaders } from './constant-headers.ts'
+import { LimitRefusal } from './limits/limit-refusal.ts'
 import { problems, statusOf } from './problems.ts'
+import { announcedBytes } from './read-body.ts'
 
 /** Some codes have another status on the vault's routes. */
 export type RouteKind = 'vault' | 'other'
+
+/** What is read of a body that nobody wants, at most. */
+const DRAINED_BYTES = 64 * 1024
 
 export const API_VERSION = '2.0'
 
@@ -23,9 +28,15 @@ export interface Meta {
   timestamp: string
   version: typeof API_VERSION
   next_cursor?: string
+  /** Ids that belong on this page, of objects whose stored settings this release does not understand. */
+  not_understood?: readonly string[]
 }
 
-export function metaOf(requestId: string, nowMs: number, more: { next_cursor?: string } = {}): Meta {
+export function metaOf(
+  requestId: string,
+  nowMs: number,
+  more: Pick<Meta, 'next_cursor' | 'not_understood'> = {},
+): Meta {
   return { request_id: requestId, timestamp: new Date(nowMs).toISOString(), version: API_VERSION, ...more }
 }
 
@@ -87,11 +98,15 @@ export function sendError(
   nowMs: number,
   err: AppError,
   route: RouteKind = 'other',
+  more: Readonly<Record<string, string>> = {},
 ): void {
   const body = errorBody(err, route)
-  const headers: Record<string, string> = { 'x-request-id': requestId, ...retryAfter(err, body.status) }
+  const limited = err instanceof LimitRefusal
+  const headers: Record<string, string> = { 'x-request-id': requestId, ...more, ...retryAfter(err, body.status) }
+  if (limited) Object.assign(headers, err.headers)
   if (body.status === 401) headers['www-authenticate'] = 'Bearer realm="sealwire"'
-  if (!req.complete) headers['connection'] = 'close' // the rest of the body is not read
+  // The rest of a body is not read; that of a small one, refused by a limit, is, so that a retry needs no new connection.
+  if (!req.complete && !(limited && announcedBytes(req) <= DRAINED_BYTES)) headers['connection'] = 'close'
   if (/application\/problem\+json/i.test(req.headers.accept ?? '')) {
     const { message, details, ...members } = body
     const problem = { ...members, detail: message, instance: requestId, details }

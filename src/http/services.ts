@@ -1,6 +1,7 @@
 import type { Audit } from '../audit/audit.ts'
 import type { AuditReader } from '../audit/reader.ts'
 import type { Clock } from '../core/clock.ts'
+import type { Reached } from '../core/crash-points.ts'
 import type { Log } from '../core/log.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { ReplayCache } from '../envelope/replay-cache.ts'
@@ -10,7 +11,10 @@ import type { Integrations } from '../integrations/integrations.ts'
 import type { DeploymentKeys } from '../keys/deployment-keys.ts'
 import type { TenantSigningKeys } from '../keys/tenant-signing-keys.ts'
 import type { Custody } from '../messaging/custody.ts'
+import type { FindMessage } from '../messaging/messages.ts'
 import type { Publish } from '../messaging/publish.ts'
+import type { PublishBatch } from '../messaging/publish-batch.ts'
+import type { Request } from '../messaging/request.ts'
 import type { Collect } from '../messaging/subscribe.ts'
 import type { TestConnection } from '../messaging/test-connection.ts'
 import type { Metrics } from '../observability/metrics.ts'
@@ -24,6 +28,7 @@ import type { Recipients } from '../tenants/recipients.ts'
 import type { CheckRecords } from '../vault/check-records.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { VaultKeys } from '../vault/vault-keys.ts'
+import type { Limits } from './limits/limits.ts'
 
 /** Whether the parts that every answer needs work right now. */
 export interface Readiness {
@@ -42,17 +47,23 @@ export interface Services {
   integrations: Integrations
   policies: Policies
   publish: Publish
+  publishBatch: PublishBatch
   collect: Collect
+  request: Request
   testConnection: TestConnection
   custody: Pick<Custody, 'processId' | 'unlock' | 'lock' | 'stateOf'>
   /** What is known of the link of an integration: that of its last connection from this process. */
   postureOf: (integration: Pick<Integration, 'id' | 'tenantId'>) => Posture | null
+  /** What became of a message, by its id. */
+  findMessage: FindMessage
   idempotency: Idempotency
   audit: Audit
   auditReader: AuditReader
   checkRecords: CheckRecords
   /** Counts a refusal before authentication, for one audit row a source and minute. */
   countRefusal: (address: string) => void
+  /** Quotas, places and addresses: what refuses a request for being one too many. */
+  limits: Limits
   signer: Signer
   tenantSigningKeys: TenantSigningKeys
   vaultKeys: VaultKeys
@@ -68,7 +79,11 @@ export interface Services {
   provider: CryptoProvider
   keys: Pick<DeploymentKeys, 'document' | 'issuers' | 'cursor'>
   kmsProvider: 'aws' | 'local'
+  /** Of a request that names no deadline. */
+  requestDeadlineMs: number
   readiness: () => Promise<Readiness>
+  /** Is told of the steps of a publish. */
+  reached: Reached
   clock: Clock
   log: Log
 }

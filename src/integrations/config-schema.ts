@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { utf8 } from '../core/bytes.ts'
 import { validateTopicFilter } from '../policy/topic-filter.ts'
+import { validateTopicName } from '../policy/topic-name.ts'
 
 /** Connection settings of an integration, complete: every default is filled in. The host is in the credential, never here. */
 export interface IntegrationConfig {
@@ -8,6 +9,8 @@ export interface IntegrationConfig {
   readonly topic: string | undefined
   /** Filters; with `topic` the allow list while there is no policy. Empty, and no `topic`: every topic is refused. */
   readonly topics: readonly string[]
+  /** Topic under which requests await their replies, unless they name one: `<reply_prefix>/<API key id>/<random>`. */
+  readonly replyPrefix: string | undefined
   readonly qos: 0 | 1 | 2
   /** Absent: `mqtts` when the port is 8883 or the credential holds a certificate, else `mqtt`. */
   readonly protocol: 'mqtt' | 'mqtts' | 'ws' | 'wss' | undefined
@@ -47,6 +50,14 @@ const topicFilter = z.string().superRefine((filter, ctx) => {
   }
 })
 
+/** Bytes that a reply topic has behind its prefix: an API key id and 128 random bits, each behind a `/`. */
+const REPLY_SUFFIX_BYTES = 64
+
+const replyPrefix = z.string().superRefine((prefix, ctx) => {
+  const problem = validateTopicName(prefix, { maxBytes: MQTT_STRING_BYTES - REPLY_SUFFIX_BYTES })
+  if (problem !== undefined) ctx.addIssue({ code: 'custom', message: `is no topic for replies: ${problem}` })
+})
+
 /** RFC 6066 §3: a DNS name, no address, no trailing dot. */
 const serverName = z
   .string()
@@ -76,6 +87,10 @@ export const configSchema = z
   .strictObject({
     topic: topicFilter.optional(),
     topics: z.array(topicFilter).max(100).default([]),
+    reply_prefix: replyPrefix.optional().meta({
+      description:
+        'Where operation `request` awaits replies unless it names a topic: `<reply_prefix>/<API key id>/<random>`. The caller must be allowed to subscribe to it',
+    }),
     qos: z.literal([0, 1, 2]).default(1),
     protocol: z.enum(['mqtt', 'mqtts', 'ws', 'wss']).optional(),
     protocol_version: z.literal([4, 5]).default(5),
@@ -103,6 +118,10 @@ export const configSchema = z
       ...(config.topic === undefined ? [] : [{ filter: config.topic, path: ['topic'] }]),
       ...config.topics.map((filter, i) => ({ filter, path: ['topics', i] })),
     ]
+    if (config.reply_prefix !== undefined && utf8(config.reply_prefix).length + REPLY_SUFFIX_BYTES > max) {
+      const message = `needs ${REPLY_SUFFIX_BYTES} bytes more than it has within limits.max_topic_bytes (${max})`
+      ctx.addIssue({ code: 'custom', path: ['reply_prefix'], message })
+    }
     for (const { filter, path } of filters) {
       if (utf8(filter).length > max) {
         ctx.addIssue({ code: 'custom', path, message: `is longer than limits.max_topic_bytes (${max})` })

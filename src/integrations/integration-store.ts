@@ -1,6 +1,7 @@
+import { AppError } from '../core/errors.ts'
 import type { Queryable } from '../db/db.ts'
 import type { IntegrationInput, IntegrationPatch } from './bodies.ts'
-import { configSchema } from './config-schema.ts'
+import { configSchema, type IntegrationConfig } from './config-schema.ts'
 import { operations, type StoredIntegration } from './integration.ts'
 import { configFromWire, configToWire } from './wire.ts'
 
@@ -27,8 +28,19 @@ export interface Page {
   after?: string | undefined
 }
 
+/**
+ * For settings in the database that this release does not understand: of a newer one, or written by hand. The revision is
+ * what a change that puts it right, or takes it away, names in If-Match.
+ */
+export function notUnderstood({ id, revision }: { id: string; revision: number }, member: string): AppError {
+  const text = `${member}: what is stored of ${id} is not understood by this version; it is not used until it is put right.`
+  return new AppError('integration.invalid', text, { details: { member, integration_id: id, revision } })
+}
+
 /** A row whose settings no longer parse throws: refused, never guessed at. An unknown operation allows nothing. */
 function fromRow(row: IntegrationRow): StoredIntegration {
+  const config = configSchema.safeParse(row.config)
+  if (!config.success) throw notUnderstood(row, ['config', ...(config.error.issues[0]?.path ?? [])].join('.'))
   return Object.freeze({
     id: row.id,
     tenantId: row.tenant_id,
@@ -36,13 +48,22 @@ function fromRow(row: IntegrationRow): StoredIntegration {
     systemType: 'mqtt',
     credentialId: row.credential_id,
     allowedOperations: new Set(operations.filter((operation) => row.allowed_operations.includes(operation))),
-    config: configFromWire(configSchema.parse(row.config)),
+    config: configFromWire(config.data),
     policyId: row.policy_id,
     guards: row.guards,
     revision: row.revision,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   })
+}
+
+function readOrError(row: IntegrationRow): StoredIntegration | AppError {
+  try {
+    return fromRow(row)
+  } catch (err) {
+    if (err instanceof AppError) return err
+    throw err
+  }
 }
 
 /** Inserts an integration at revision 1. */
@@ -85,13 +106,33 @@ export async function selectIntegration(
   return rows[0] && fromRow(rows[0])
 }
 
-/** Lists in the order of creation. */
-export async function selectIntegrations(db: Queryable, tenantId: string, page: Page): Promise<StoredIntegration[]> {
+/** Reads what leads to the broker, of an integration that need not be understood: then there is no `config`. */
+export async function selectLink(
+  db: Queryable,
+  tenantId: string,
+  id: string,
+): Promise<{ credentialId: string; config: IntegrationConfig | undefined } | undefined> {
+  const { rows } = await db.query<Pick<IntegrationRow, 'credential_id' | 'config'>>(
+    'select credential_id, config from integrations where tenant_id = $1 and id = $2',
+    [tenantId, id],
+  )
+  const row = rows[0]
+  if (!row) return undefined
+  const config = configSchema.safeParse(row.config)
+  return { credentialId: row.credential_id, config: config.success ? configFromWire(config.data) : undefined }
+}
+
+/** Lists in the order of creation; in the place of one that is not understood is its error. */
+export async function selectIntegrations(
+  db: Queryable,
+  tenantId: string,
+  page: Page,
+): Promise<{ id: string; read: StoredIntegration | AppError }[]> {
   const { rows } = await db.query<IntegrationRow>(
     `select ${COLUMNS} from integrations where tenant_id = $1 and id > $2 order by id limit $3`,
     [tenantId, page.after ?? '', page.limit],
   )
-  return rows.map(fromRow)
+  return rows.map((row) => ({ id: row.id, read: readOrError(row) }))
 }
 
 /** Changes an integration that is still at `revision`; `undefined` where it is not, or is not there. */
@@ -125,16 +166,20 @@ export async function updateIntegration(
   return rows[0] && fromRow(rows[0])
 }
 
+/** What is said of a deleted integration; its settings need not be understood. */
+export type DeletedIntegration = Pick<StoredIntegration, 'tenantId' | 'id' | 'name' | 'credentialId' | 'revision'>
+
 /** Deletes an integration that is still at `revision`; `undefined` where it is not, or is not there. */
 export async function deleteIntegration(
   db: Queryable,
   at: { tenantId: string; id: string; revision: number },
-): Promise<StoredIntegration | undefined> {
-  const { rows } = await db.query<IntegrationRow>(
-    `delete from integrations where tenant_id = $1 and id = $2 and revision = $3 returning ${COLUMNS}`,
+): Promise<DeletedIntegration | undefined> {
+  const { rows } = await db.query<Pick<IntegrationRow, 'name' | 'credential_id'>>(
+    'delete from integrations where tenant_id = $1 and id = $2 and revision = $3 returning name, credential_id',
     [at.tenantId, at.id, at.revision],
   )
-  return rows[0] && fromRow(rows[0])
+  const row = rows[0]
+  return row && { ...at, name: row.name, credentialId: row.credential_id }
 }
 
 /** Ids of the integrations that use a credential, at most 100. */

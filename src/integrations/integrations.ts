@@ -12,28 +12,37 @@ import { parseGuards } from '../guards/parse-guards.ts'
 import { parseIfMatch } from '../policies/if-match.ts'
 import type { IntegrationInput, IntegrationPatch } from './bodies.ts'
 import type { Integration, StoredIntegration } from './integration.ts'
-import { changeEvent, type Fact } from './integration-event.ts'
+import { changeEvent, deleteEvent } from './integration-event.ts'
 import {
+  type DeletedIntegration,
   deleteIntegration,
   insertIntegration,
+  notUnderstood,
   type Page,
   selectIntegration,
   selectIntegrations,
+  selectLink,
   selectUsers,
   selectUsersOfPolicy,
   updateIntegration,
 } from './integration-store.ts'
 
 export interface Integrations {
-  /** @throws {AppError} `integration.invalid` when the policy or the credential is not there, or that is of another type */
+  /**
+   * @throws {AppError} `integration.invalid` when the policy or the credential is not there, or that is of another type; what
+   * `judgeCredential` throws
+   */
   create(caller: Caller, input: IntegrationInput): Promise<StoredIntegration>
-  /** In the order of creation; `nextAfter` is there while more follow. */
-  list(tenantId: string, page?: Page): Promise<{ items: StoredIntegration[]; nextAfter: string | null }>
-  /** Asks the database. @throws {AppError} `object.not_found`, also for another tenant's */
+  /** In the order of creation; of those whose stored settings are not understood only the ids. `nextAfter` is there while more follow. */
+  list(
+    tenantId: string,
+    page?: Page,
+  ): Promise<{ items: StoredIntegration[]; notUnderstood: string[]; nextAfter: string | null }>
+  /** Asks the database. @throws {AppError} `object.not_found`, also for another tenant's; `integration.invalid` when what is stored is not understood */
   get(tenantId: string, id: string): Promise<StoredIntegration>
   /** As `get`, cached and ready for use: no SQL on a hit. For whatever reaches a broker. */
   find(tenantId: string, id: string): Promise<Integration>
-  /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found`, `integration.invalid` */
+  /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found`; what `create` throws */
   update(caller: Caller, id: string, ifMatch: string | undefined, patch: IntegrationPatch): Promise<StoredIntegration>
   /** @throws {AppError} `precondition.required`, `precondition.failed`, `object.not_found` */
   remove(caller: Caller, id: string, ifMatch: string | undefined): Promise<void>
@@ -53,10 +62,16 @@ export interface IntegrationsDeps {
   vault: { hold(tx: Queryable, tenantId: string, id: string): Promise<{ credentialType: string } | undefined> }
   /** Says whether a policy is there, and keeps it from being deleted until the transaction ends. */
   policies: { hold(tx: Queryable, tenantId: string, id: string): Promise<boolean> }
+  /**
+   * Asked before a credential and settings come together. Absent: what is wrong with them shows at the first use.
+   *
+   * @throws {AppError} what the caller is to be told
+   */
+  judgeCredential?: (settings: Pick<StoredIntegration, 'tenantId' | 'credentialId' | 'config'>) => Promise<void>
 }
 
 /** The vault's type for `{hostname, port, username?, password?, …}`. */
-const MQTT_CREDENTIAL = 'custom_kv'
+export const MQTT_CREDENTIAL = 'custom_kv'
 const MAX_CACHED = 10_000
 const CACHE_TTL_MS = 300_000
 
@@ -78,7 +93,7 @@ function createMakeReady(): (stored: StoredIntegration) => Integration {
     if (given === null) return Object.freeze({ ...integration, guards: null })
     const key = `${integration.id}@${integration.revision}`
     const guards = parsed.get(key) ?? parseGuards(given, { source: 'integration' }).guards
-    if (!guards) throw new Error(`The guards of ${integration.id} do not parse any more.`)
+    if (!guards) throw notUnderstood(integration, 'guards')
     if (!parsed.has(key)) parsed.set(key, guards)
     return Object.freeze({ ...integration, guards })
   }
@@ -88,7 +103,8 @@ function createMakeReady(): (stored: StoredIntegration) => Integration {
  * Keeps integrations. Every change is audited before it is committed, so that none is there without its row, and announced
  * in its transaction, so that no replica goes on with the old one.
  */
-export function createIntegrations({ db, feed, audit, clock, vault, policies }: IntegrationsDeps): Integrations {
+export function createIntegrations(deps: IntegrationsDeps): Integrations {
+  const { db, feed, audit, clock, vault, policies, judgeCredential } = deps
   const auditedChange = createAuditedChange({ db, audit })
   const keyOf = (tenantId: string, id: string) => `${tenantId}/${id}`
   const makeReady = createMakeReady()
@@ -121,16 +137,14 @@ export function createIntegrations({ db, feed, audit, clock, vault, policies }: 
     if (!(await policies.hold(tx, tenantId, named.policyId))) throw invalid('policy_id', 'no such policy')
   }
 
-  async function change(
-    caller: Caller,
-    fact: Fact,
-    apply: (tx: Queryable) => Promise<StoredIntegration>,
-    extra: AuditEvent['detail'] = {},
-  ): Promise<StoredIntegration> {
+  async function change<T extends DeletedIntegration>(
+    apply: (tx: Queryable) => Promise<T>,
+    eventOf: (result: T) => AuditEvent,
+  ): Promise<T> {
     const changed = await auditedChange(async (tx) => {
       const result = await apply(tx)
       await feed.announce(tx, 'integration', keyOf(result.tenantId, result.id))
-      return { result, events: [changeEvent(caller, fact, result, extra)] }
+      return { result, events: [eventOf(result)] }
     })
     cache.forget(keyOf(changed.tenantId, changed.id)) // our own announcement is still on its way
     return changed
@@ -153,17 +167,21 @@ export function createIntegrations({ db, feed, audit, clock, vault, policies }: 
     async create(caller, input) {
       const nowMs = clock.now()
       const row = { tenantId: caller.tenantId, id: newId('int', nowMs), now: new Date(nowMs) }
-      return change(caller, 'create', async (tx) => {
+      await judgeCredential?.({ ...row, ...input })
+      const apply = async (tx: Queryable) => {
         await holdNamed(tx, caller.tenantId, input)
         return insertIntegration(tx, row, input)
-      })
+      }
+      return change(apply, (made) => changeEvent(caller, 'create', made))
     },
 
     async list(tenantId, page = { limit: 100 }) {
-      const items = await selectIntegrations(db, tenantId, { ...page, limit: page.limit + 1 })
-      const more = items.length > page.limit
-      if (more) items.pop()
-      return { items, nextAfter: more ? (items.at(-1)?.id ?? null) : null }
+      const rows = await selectIntegrations(db, tenantId, { ...page, limit: page.limit + 1 })
+      const more = rows.length > page.limit
+      if (more) rows.pop()
+      const items = rows.flatMap(({ read }) => (read instanceof AppError ? [] : [read]))
+      const notUnderstood = rows.flatMap(({ id, read }) => (read instanceof AppError ? [id] : []))
+      return { items, notUnderstood, nextAfter: more ? (rows.at(-1)?.id ?? null) : null }
     },
 
     get,
@@ -177,20 +195,25 @@ export function createIntegrations({ db, feed, audit, clock, vault, policies }: 
     async update(caller, id, ifMatch, patch) {
       const revision = parseIfMatch(ifMatch, 'integration')
       if (revision === undefined) return refuse(db, caller.tenantId, id)
-      await get(caller.tenantId, id) // what is not there is that, whatever else is wrong with the request
+      const before = isId('int', id) ? await selectLink(db, caller.tenantId, id) : undefined
+      if (!before) throw notFound() // what is not there is that, whatever else is wrong with the request
+      const { credentialId = before.credentialId, config = before.config } = patch
+      if (config && (patch.credentialId !== undefined || patch.config))
+        await judgeCredential?.({ tenantId: caller.tenantId, credentialId, config })
       const at = { tenantId: caller.tenantId, id, revision, now: new Date(clock.now()) }
       const apply = async (tx: Queryable) => {
         await holdNamed(tx, caller.tenantId, patch)
         return (await updateIntegration(tx, at, patch)) ?? refuse(tx, caller.tenantId, id)
       }
-      return change(caller, 'update', apply, { changed: Object.keys(patch).join(',') })
+      return change(apply, (made) => changeEvent(caller, 'update', made, { changed: Object.keys(patch).join(',') }))
     },
 
     async remove(caller, id, ifMatch) {
       const revision = parseIfMatch(ifMatch, 'integration')
       if (revision === undefined || !isId('int', id)) return refuse(db, caller.tenantId, id)
       const at = { tenantId: caller.tenantId, id, revision }
-      await change(caller, 'delete', async (tx) => (await deleteIntegration(tx, at)) ?? refuse(tx, caller.tenantId, id))
+      const apply = async (tx: Queryable) => (await deleteIntegration(tx, at)) ?? refuse(tx, caller.tenantId, id)
+      await change(apply, (gone) => deleteEvent(caller, gone))
     },
 
     usersOf: selectUsers,

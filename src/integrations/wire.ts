@@ -8,6 +8,7 @@ export function configFromWire(wire: ConfigOnWire): IntegrationConfig {
   return {
     topic: wire.topic,
     topics: wire.topics,
+    replyPrefix: wire.reply_prefix,
     qos: wire.qos,
     protocol: wire.protocol,
     protocolVersion: wire.protocol_version,
@@ -33,6 +34,7 @@ export function configToWire(config: IntegrationConfig): ConfigOnWire {
   return {
     ...(config.topic !== undefined && { topic: config.topic }),
     topics: [...config.topics],
+    ...(config.replyPrefix !== undefined && { reply_prefix: config.replyPrefix }),
     qos: config.qos,
     ...(config.protocol !== undefined && { protocol: config.protocol }),
     protocol_version: config.protocolVersion,

@@ -2,6 +2,7 @@ import { DecryptCommand, EncryptCommand, KMSClient, KMSServiceException } from '
 import { copyBytes } from '../core/bytes.ts'
 import { AppError } from '../core/errors.ts'
 import { type KeyWrapper, WrapRefusedError } from './kms.ts'
+import { createOutageGate } from './outage-gate.ts'
 
 export interface AwsKeyWrapperOptions {
   region: string
@@ -11,6 +12,8 @@ export interface AwsKeyWrapperOptions {
   endpoint?: string | undefined
   /** The SDK's own chain (environment, profile, role of the host) unless given. */
   credentials?: { accessKeyId: string; secretAccessKey: string } | undefined
+  /** Milliseconds, for the waits between attempts in an outage; for tests. */
+  monotonic?: () => number
 }
 
 const ATTEMPTS = 3
@@ -35,12 +38,10 @@ function refusal(err: unknown): unknown {
   return isRefused ? new WrapRefusedError(err.name, { cause: err }) : err
 }
 
-async function ask<T>(request: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
-  try {
-    return await request(AbortSignal.timeout(DEADLINE_MS))
-  } catch (err) {
-    throw new AppError('kms.unavailable', 'The key wrapper does not answer.', { cause: err })
-  }
+/** Nobody answered, KMS has a fault of its own, or it asks for less. A no to this request, or a fault of one key, is none of these. */
+function isOutage(err: unknown): boolean {
+  if (err instanceof WrapRefusedError || (err as Error).name === 'KeyUnavailableException') return false
+  return !(err instanceof KMSServiceException) || err.$fault === 'server' || err.name === 'ThrottlingException'
 }
 
 /**
@@ -50,7 +51,8 @@ async function ask<T>(request: (abortSignal: AbortSignal) => Promise<T>): Promis
  * @see AWS KMS API reference, Encrypt and Decrypt
  */
 export function createAwsKeyWrapper(options: AwsKeyWrapperOptions): KeyWrapper {
-  const { region, keyId: defaultKeyId, endpoint, credentials } = options
+  const { region, keyId: defaultKeyId, endpoint, credentials, monotonic = () => performance.now() } = options
+  const gate = createOutageGate({ monotonic, random: Math.random, isOutage })
   const client = new KMSClient({
     region,
     ...(endpoint !== undefined && { endpoint }),
@@ -62,6 +64,15 @@ export function createAwsKeyWrapper(options: AwsKeyWrapperOptions): KeyWrapper {
       throwOnRequestTimeout: true,
     },
   })
+
+  async function ask<T>(request: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+    try {
+      return await gate.run(() => request(AbortSignal.timeout(DEADLINE_MS)))
+    } catch (err) {
+      if (err instanceof AppError) throw err
+      throw new AppError('kms.unavailable', 'The key wrapper does not answer.', { cause: err, retryAfterS: 1 })
+    }
+  }
 
   return {
     provider: 'aws',

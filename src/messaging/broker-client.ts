@@ -8,7 +8,10 @@ import type { BrokerClient, Delivery, IncomingMessage } from './broker.ts'
 import type { BrokerLogin } from './broker-credential.ts'
 import { assertPublishable, assertSubscribable, limitsOf } from './broker-limits.ts'
 import { EXPIRED, withDeadline } from './deadline.ts'
+import { feedInPieces } from './inbound-feed.ts'
+import { packetProperties } from './message-properties.ts'
 import { createPacketGuard } from './packet-guard.ts'
+import { type PendingAck, pendingAck, takePacket } from './pending-ack.ts'
 import { reasonName } from './reason-codes.ts'
 
 export interface ConnectOptions {
@@ -24,9 +27,12 @@ export interface ConnectOptions {
 
 /** A message as long as a collect may ask for, with its topic and properties. */
 const MAX_INBOUND_PACKET_BYTES = 8_388_608 + 131_072
+/** They cost mqtt.js more than their bytes: so many are 50 ms of work. */
+const MAX_INBOUND_PROPERTIES_BYTES = 524_288
 const INBOUND_IN_FLIGHT = 256
 const GOODBYE_MS = 1000
-const MESSAGE_ID_PROPERTY = 'sealwire-message-id'
+/** Packets that answer nothing, and messages for which nobody listens, in half a keepalive: more are a flood. */
+const MAX_STRAYS = 1_000
 
 /** mqtt.js takes a `Buffer`; it shares the memory, so that a login is wiped everywhere at once. */
 function view(bytes: Uint8Array): Buffer {
@@ -91,15 +97,18 @@ function isWhole(packet: Uint8Array): boolean {
  * an error, so the length is compared.
  */
 function encode(packet: Packet, protocolVersion: 4 | 5): number {
-  const invalid = (cause?: unknown) => new AppError('request.invalid', 'This cannot be said in MQTT.', { cause })
   let bytes: Buffer
   try {
     bytes = generate(packet, { protocolVersion })
   } catch (err) {
-    throw invalid(err)
+    throw unsayable(err)
   }
-  if (!isWhole(bytes)) throw invalid()
+  if (!isWhole(bytes)) throw unsayable()
   return bytes.length
+}
+
+function unsayable(cause?: unknown): AppError {
+  return new AppError('request.invalid', 'This cannot be said in MQTT.', { cause })
 }
 
 /**
@@ -115,15 +124,27 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
   let closed = false
   let disconnectReason: number | null = null
   let lastInboundMs = clock.monotonic()
+  /** When the first packet was written that wants an answer and got no byte in return. */
+  let askedMs = Number.NEGATIVE_INFINITY
   const unsettled = new Set<() => void>()
-  const reasons = new Map<number, number>()
+  /** Messages on their way, by packet identifier. */
+  const pending = new Map<number, PendingAck>()
+  let isBeyondBelief = false
+  let strays = 0
   const listeners = new Set<(message: IncomingMessage) => void>()
 
-  const guard = createPacketGuard(MAX_INBOUND_PACKET_BYTES)
+  const guard = createPacketGuard(
+    protocolVersion === 5
+      ? { maxBytes: MAX_INBOUND_PACKET_BYTES, maxPropertiesBytes: MAX_INBOUND_PROPERTIES_BYTES }
+      : { maxBytes: MAX_INBOUND_PACKET_BYTES },
+  )
   stream.on('error', () => {}) // 'close' follows and settles everything
-  stream.on('data', (chunk: Uint8Array) => {
+  feedInPieces(stream, (chunk) => {
     lastInboundMs = clock.monotonic()
-    if (!guard(chunk)) link.close()
+    if (guard(chunk)) return true
+    isBeyondBelief = true
+    link.close()
+    return false
   })
   const client = new MqttClient(() => stream, clientOptions(options))
   const destroy = () => {
@@ -141,9 +162,11 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
       clearInterval(watchdog)
       resolve(disconnectReason)
       for (const settle of unsettled) settle()
+      client.end(true)
     })
   })
   const watchdog = setInterval(() => {
+    strays = 0
     if (clock.monotonic() - lastInboundMs > 2 * keepaliveS * 1000) destroy()
   }, keepaliveS * 500)
   watchdog.unref()
@@ -160,13 +183,20 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
     throw unreachable(new Error('no CONNACK by the deadline'))
   }
   const limits = limitsOf(connack)
+  if (limits.receiveMaximum === 0 || limits.maximumPacketSize === 0) {
+    destroy()
+    throw unreachable(new Error('a CONNACK that grants nothing is a protocol error'))
+  }
 
   client.on('packetreceive', (packet) => {
-    if ((packet.cmd === 'puback' || packet.cmd === 'pubrec') && packet.messageId !== undefined && packet.reasonCode) {
-      reasons.set(packet.messageId, packet.reasonCode)
-    }
+    const kind = takePacket(pending, packet)
+    if (kind === 'stray' || (packet.cmd === 'publish' && listeners.size === 0)) strays++
+    if (kind !== 'forbidden' && strays <= MAX_STRAYS) return
+    isBeyondBelief = true
+    link.close()
   })
   client.on('message', (topic, payload, packet) => {
+    if (isBeyondBelief) return
     const { qos, retain, properties = {} } = packet
     for (const listener of listeners) listener({ topic, payload, qos, retain, properties })
   })
@@ -197,29 +227,36 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
     get closed() {
       return closed || stream.destroyed
     },
-    get lastInboundMs() {
-      return lastInboundMs
+    get silenceMs() {
+      return lastInboundMs < askedMs ? clock.monotonic() - askedMs : 0
     },
 
-    publish({ topic, payload, qos, retain, messageId }) {
+    publish({ topic, payload, qos, retain, messageId, properties: given }) {
+      if (given !== undefined && protocolVersion !== 5) throw unsayable()
       const body = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-      const properties = protocolVersion === 5 ? { userProperties: { [MESSAGE_ID_PROPERTY]: messageId } } : {}
+      const properties = protocolVersion === 5 ? packetProperties(messageId, given) : {}
       const packet: Packet = { cmd: 'publish', topic, payload: body, qos, retain, dup: false, messageId: 1, properties }
       assertPublishable(limits, { qos, retain, packetBytes: encode(packet, protocolVersion) })
       return exchange<Delivery>({ state: 'lost' }, (settle) => {
         let id: number | undefined
+        const ack = qos === 0 ? undefined : pendingAck(qos)
         client.publish(topic, body, { qos, retain, ...(protocolVersion === 5 && { properties }) }, (err) => {
           const code = (err as { code?: unknown } | null | undefined)?.code
-          const reasonCode = id === undefined ? 0 : (reasons.get(id) ?? 0)
-          if (id !== undefined) reasons.delete(id)
-          if (typeof code === 'number') settle({ state: 'refused', reasonCode: code })
-          else if (!err) settle(qos === 0 ? { state: 'sent' } : { state: 'acknowledged', reasonCode })
+          if (id !== undefined) pending.delete(id)
+          if (isBeyondBelief) return // settled as lost when the stream has closed
+          if (typeof code === 'number') {
+            // A broker that refuses what it had taken before proves nothing.
+            settle(ack?.next === 'pubcomp' ? { state: 'lost' } : { state: 'refused', reasonCode: code })
+          } else if (!err) settle(ack ? { state: 'acknowledged', reasonCode: ack.reasonCode } : { state: 'sent' })
           else if (closed) settle({ state: 'lost' })
-          else destroy() // settled when the stream has closed, so that `ended` comes first
+          // Settled when the stream has closed, so that `ended` comes first. Not `client.end`: mqtt.js may be half through
+          // its list of callbacks, and ending it from one of them makes it throw at the next, out of a timer.
+          else link.close()
         })
-        if (qos === 0) return
+        if (!ack) return
+        if (lastInboundMs >= askedMs) askedMs = clock.monotonic()
         id = client.getLastMessageId()
-        reasons.delete(id) // of an acknowledgement that nobody asked for
+        pending.set(id, ack)
       })
     },
 
@@ -241,6 +278,12 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
     onMessage(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
+    },
+
+    onEnd(listener) {
+      if (closed) listener()
+      else unsettled.add(listener)
+      return () => unsettled.delete(listener)
     },
 
     async end() {

@@ -2,6 +2,7 @@ import type { IPublishPacket } from 'mqtt-packet'
 import type { Bytes } from '../core/bytes.ts'
 import type { Posture } from '../outbound/posture.ts'
 import type { BrokerLimits, Qos } from './broker-limits.ts'
+import type { MessageProperties } from './message-properties.ts'
 
 export interface OutgoingMessage {
   readonly topic: string
@@ -10,6 +11,8 @@ export interface OutgoingMessage {
   readonly retain: boolean
   /** Sent as a user property where the protocol has them, so that consumers can drop a duplicate. */
   readonly messageId: string
+  /** MQTT 5 only. */
+  readonly properties?: MessageProperties
 }
 
 /** `lost`: the connection ended first, and bytes may have left. */
@@ -32,8 +35,8 @@ export interface BrokerClient {
   readonly closed: boolean
   /** Resolves when the connection has ended, with the reason code of a DISCONNECT if there was one. */
   readonly ended: Promise<number | null>
-  /** Monotonic time of the last byte that came in. */
-  readonly lastInboundMs: number
+  /** How long a message has waited for its acknowledgement while not a byte of any packet came in; 0 when none does. */
+  readonly silenceMs: number
   /**
    * Writes one PUBLISH. The promise settles exactly once and never rejects; it may take until the connection ends.
    *
@@ -47,6 +50,8 @@ export interface BrokerClient {
   unsubscribe(filter: string): Promise<boolean>
   /** Calls `listener` for every message until the returned function is called. */
   onMessage(listener: (message: IncomingMessage) => void): () => void
+  /** Calls `listener` when the connection has ended, at once if it has, unless the returned function is called first. */
+  onEnd(listener: () => void): () => void
   /** Says goodbye and ends the connection, within a second. */
   end(): Promise<void>
   destroy(): void

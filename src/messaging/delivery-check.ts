@@ -21,6 +21,8 @@ export interface DeliveryCheck {
   /** @throws {AppError} when the subscription is not allowed any more, or that is not known */
   assertAllowed(): void
   refused(): readonly Refused[]
+  /** Something was withheld because nobody knew whether it is allowed: it may have been. */
+  readonly missed: boolean
   stop(): void
 }
 
@@ -71,6 +73,7 @@ export function createDeliveryCheck(
   let standing: Standing = granting
   let { askedMs } = granting
   const refusals = new Map<string, Refused>()
+  let missed = false
 
   async function ask(): Promise<Standing> {
     try {
@@ -116,7 +119,9 @@ export function createDeliveryCheck(
         if (!allowed) note({ topic, policy: now.policy, rule, reason })
         return allowed
       }
-      const reason = now.err.code === 'database.unavailable' ? 'unknown' : 'withdrawn'
+      const isUnknown = now.err.code === 'database.unavailable'
+      if (isUnknown) missed = true
+      const reason = isUnknown ? 'unknown' : 'withdrawn'
       note({ topic, policy: now.policy, rule: null, reason })
       return false
     },
@@ -125,6 +130,9 @@ export function createDeliveryCheck(
       if (now.access === null) throw now.err
     },
     refused: () => [...refusals.values()],
+    get missed() {
+      return missed
+    },
     stop: () => clearInterval(timer),
   }
 }

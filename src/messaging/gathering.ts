@@ -1,9 +1,9 @@
-import type { IPublishPacket } from 'mqtt-packet'
 import { toBase64 } from '../core/base64.ts'
 import { decodeUtf8 } from '../core/bytes.ts'
 import { MAX_PLAINTEXT_BYTES } from '../envelope/envelope.ts'
 import type { IncomingMessage } from './broker.ts'
 import type { Qos } from './broker-limits.ts'
+import { type ReceivedProperties, receivedPropertiesOf } from './received-properties.ts'
 
 /**
  * Bytes of JSON that the messages of one answer may come to: payloads grow up to six times on their way into JSON, and
@@ -21,16 +21,6 @@ export interface ReceivedMessage {
   received_at: string
 }
 
-export interface ReceivedProperties {
-  content_type?: string
-  response_topic?: string
-  /** Base64. */
-  correlation_data?: string
-  message_expiry?: number
-  payload_format?: 'utf8' | 'bytes'
-  user_properties?: Record<string, string | string[]>
-}
-
 function textOf(payload: Uint8Array): Pick<ReceivedMessage, 'message' | 'encoding'> {
   try {
     return { message: decodeUtf8(payload), encoding: 'utf8' }
@@ -39,29 +29,33 @@ function textOf(payload: Uint8Array): Pick<ReceivedMessage, 'message' | 'encodin
   }
 }
 
-function propertiesOf(properties: NonNullable<IPublishPacket['properties']>): ReceivedProperties {
-  const { contentType, responseTopic, correlationData, messageExpiryInterval, payloadFormatIndicator, userProperties } =
-    properties
-  return {
-    ...(contentType !== undefined && { content_type: contentType }),
-    ...(responseTopic !== undefined && { response_topic: responseTopic }),
-    ...(correlationData !== undefined && { correlation_data: toBase64(correlationData) }),
-    ...(messageExpiryInterval !== undefined && { message_expiry: messageExpiryInterval }),
-    ...(payloadFormatIndicator !== undefined && { payload_format: payloadFormatIndicator ? 'utf8' : 'bytes' }),
-    ...(userProperties && { user_properties: Object.fromEntries(Object.entries(userProperties)) }),
-  }
+/** A message as it goes to the caller; `nowMs` is the wall clock. */
+export function receivedOf(
+  { topic, payload, qos, retain, properties }: IncomingMessage,
+  nowMs: number,
+): ReceivedMessage {
+  const content = { topic, ...textOf(payload), qos, retain, properties: receivedPropertiesOf(properties) }
+  return { ...content, received_at: new Date(nowMs).toISOString() }
+}
+
+/** Bytes of JSON that a message comes to in an answer. */
+export function jsonBytes(message: ReceivedMessage): number {
+  return Buffer.byteLength(JSON.stringify(message))
 }
 
 export interface Gathering {
   readonly messages: ReceivedMessage[]
   /** Bytes of payload. */
   readonly bytes: number
+  /** A bound is met. */
+  readonly isFull: boolean
+  /** There may have been more. */
   readonly truncated: boolean
   /** Resolves when a bound is met. */
   readonly full: Promise<void>
   add(message: IncomingMessage): void
-  /** Says that there may have been more. */
-  cut(): void
+  /** Says that there may have been more: nobody listened for a while. */
+  gap(): void
 }
 
 /**
@@ -72,33 +66,37 @@ export function createGathering(bounds: { maxMessages: number; maxBytes: number 
   const messages: ReceivedMessage[] = []
   const full = Promise.withResolvers<void>()
   let bytes = 0
-  let jsonBytes = 0
-  let truncated = false
+  let total = 0
+  let isFull = false
+  let hasGap = false
   return {
     messages,
     full: full.promise,
     get bytes() {
       return bytes
     },
+    get isFull() {
+      return isFull
+    },
     get truncated() {
-      return truncated
+      return isFull || hasGap
     },
-    cut() {
-      truncated = true
+    gap() {
+      hasGap = true
     },
-    add({ topic, payload, qos, retain, properties }: IncomingMessage): void {
-      if (truncated) return
-      const content = { topic, ...textOf(payload), qos, retain, properties: propertiesOf(properties) }
-      const received = { ...content, received_at: new Date(nowMs()).toISOString() }
-      const size = Buffer.byteLength(JSON.stringify(received)) + 1 // and a comma
-      const fits = bytes + payload.length <= bounds.maxBytes && jsonBytes + size <= MAX_MESSAGES_BYTES
+    add(message: IncomingMessage): void {
+      if (isFull) return
+      const received = receivedOf(message, nowMs())
+      const { length } = message.payload
+      const size = jsonBytes(received) + 1 // and a comma
+      const fits = bytes + length <= bounds.maxBytes && total + size <= MAX_MESSAGES_BYTES
       if (fits) {
-        bytes += payload.length
-        jsonBytes += size
+        bytes += length
+        total += size
         messages.push(received)
       }
-      truncated = !fits || messages.length >= bounds.maxMessages || bytes === bounds.maxBytes
-      if (truncated) full.resolve()
+      isFull = !fits || messages.length >= bounds.maxMessages || bytes === bounds.maxBytes
+      if (isFull) full.resolve()
     },
   }
 }

@@ -51,7 +51,12 @@ export interface Permission {
   renew(): Promise<void>
 }
 
-const REFUSALS: ReadonlySet<ErrorCode> = new Set(['policy.denied', 'operation.not_allowed', 'integration.locked'])
+const REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  'policy.denied',
+  'operation.not_allowed',
+  'integration.locked',
+  'destination.not_allowed',
+])
 
 /** The outcome of an operation that failed after its intent: what was refused by then was denied. */
 export function outcomeOfFailure(err: unknown): AuditEvent['outcome'] {
@@ -64,7 +69,7 @@ export function outcomeOfFailure(err: unknown): AuditEvent['outcome'] {
 export interface DryRun {
   dry_run: true
   allowed: boolean
-  operation: Operation
+  operation: Operation | 'request'
   topic: string
   /** As they would be forwarded, or asked of the broker. */
   qos: Qos

@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../core/clock.ts'
+import { type Reached, unwatched } from '../core/crash-points.ts'
+import type { Log } from '../core/log.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Dial } from '../outbound/dial.ts'
 import { unreachable } from '../outbound/dial-errors.ts'
@@ -7,26 +9,32 @@ import type { Posture } from '../outbound/posture.ts'
 import { filtersOverlap } from '../policy/filter-sets.ts'
 import type { CustodyShare } from '../vault/vault.ts'
 import type { BrokerClient, OutgoingMessage } from './broker.ts'
-import { countsAsFailure, createGates } from './connect-gate.ts'
-import { createConnectPermits } from './connect-permits.ts'
+import { groupOf, keyOf } from './connection-key.ts'
 import { type Connection, createConnectionSet, type Role } from './connection-set.ts'
 import { type CredentialSource, type CredentialUse, createCredentialGate, type ShareSource } from './credential-gate.ts'
-import { EXPIRED, sleepUntil, withDeadline } from './deadline.ts'
-import { createOpenConnection, type OpenedConnection } from './open-connection.ts'
+import { EXPIRED, withDeadline } from './deadline.ts'
+import type { LateOutcome } from './late-outcomes.ts'
+import { createOpener, type Opened, type OpenedConnection } from './open-connection.ts'
 import type { Permission } from './permission.ts'
 import { reasonCodes } from './reason-codes.ts'
+import { PROMPT_MS } from './route-gates.ts'
 import { createSemaphore } from './semaphore.ts'
-import { type PublishOutcome, writeMessage } from './write-message.ts'
+import { type Batch, type WrittenItem, writeBatch } from './write-batch.ts'
+import { type PublishOutcome, type Writing, writeMessage } from './write-message.ts'
 
 export interface PoolDeps {
   readonly vault: CredentialSource
   readonly custody: ShareSource
   readonly dial: Dial
   readonly clock: Clock
+  readonly log: Log
   readonly connectTimeoutMs: number
   readonly maxConnections: number
   /** A connection without work is ended after so long. */
   readonly idleMs: number
+  /** Is told what a broker says of a message after its caller was told that nobody knows; must neither wait nor throw. */
+  readonly onLate?: (late: LateOutcome) => void
+  readonly reached?: Reached
   /** In [0, 1); spreads reconnects. */
   readonly random?: () => number
 }
@@ -39,6 +47,12 @@ export interface PoolStats {
   /** Since the start: logins, and acknowledgements that came after their caller was answered. */
   readonly connects: number
   readonly lateAcknowledgements: number
+  /** Since the start: times that a broker was dialled, and those that it was not because of earlier failures. */
+  readonly attempts: number
+  readonly refused: number
+  /** Since the start: sessions that another client took over, and how often that stopped an integration from connecting. */
+  readonly takenOver: number
+  readonly stopped: number
 }
 
 /** A client that a collect may subscribe with, until it gives it back. */
@@ -47,7 +61,20 @@ export interface CollectLease {
   release(): void
 }
 
+/** A client to await a reply with. Requests that name the same topic share it. */
+export interface ReplyLease extends CollectLease {
+  /** Gives the topic up, and says whether it was the last: nobody else awaits a reply on it, and it is to be unsubscribed. */
+  leave(): boolean
+}
+
 export interface Pool {
+  /**
+   * Asks, before anything is put on record for it, whether a use would be answered at once because of earlier failures.
+   * Whatever else stands in the way is left to that use.
+   *
+   * @throws {RememberedFailure} the last failure again, while a breaker is open or the credential refused
+   */
+  assertHopeful(integration: Integration, deadlineMs: number): Promise<void>
   /**
    * Publishes on the integration's shared connection, made when there is none. When that took more than a second, the
    * permission is asked for again before a byte is written.
@@ -61,8 +88,17 @@ export interface Pool {
     deadlineMs: number,
     permission: Permission,
   ): Promise<PublishOutcome>
+  /** Publishes messages in order on that connection; for each what became of it. Throws as `publish` does. */
+  publishBatch(
+    integration: Integration,
+    batch: Batch,
+    deadlineMs: number,
+    permission: Permission,
+  ): Promise<readonly WrittenItem[]>
   /** Lends a connection on which no running collect overlaps `filter`; throws as `publish` does. */
   collector(integration: Integration, filter: string, deadlineMs: number): Promise<CollectLease>
+  /** Lends such a connection to a request that awaits its reply on `topic`; `leave` comes before `release`. */
+  replyCollector(integration: Integration, topic: string, deadlineMs: number): Promise<ReplyLease>
   /**
    * Opens a connection of its own, whatever failed before; the caller ends it. `share` opens a credential in split custody
    * for this connection alone: one that the vault has verified. Throws as `publish` does.
@@ -88,27 +124,6 @@ const MAX_REMEMBERED = 10_000
 /** A connection may end between being found and being written to; then the next one is tried. */
 const ATTEMPTS = 3
 
-function groupOf({ tenantId, id }: Pick<Integration, 'tenantId' | 'id'>): string {
-  return `${tenantId}/${id}`
-}
-
-/** Written once for each configuration that is in use: every publish asks. */
-const settingsTexts = new WeakMap<Integration['config'], string>()
-
-function settingsOf({ config }: Integration): string {
-  const known = settingsTexts.get(config)
-  if (known !== undefined) return known
-  const { protocol, protocolVersion, tls, wsPath, clientIdPrefix, keepaliveS, limits } = config
-  const settings = [protocol ?? null, protocolVersion, tls, wsPath, clientIdPrefix, keepaliveS, limits.maxInFlight]
-  const text = JSON.stringify(settings)
-  settingsTexts.set(config, text)
-  return text
-}
-
-function keyOf(integration: Integration, version: number): string {
-  return `${groupOf(integration)}/${integration.credentialId}/${version}/${settingsOf(integration)}`
-}
-
 /** A message that waited is written only if the integration is still unlocked. */
 function whileUnlocked({ askedMs, renew }: Permission, use: CredentialUse): Permission {
   return {
@@ -125,34 +140,19 @@ function whileUnlocked({ askedMs, renew }: Permission, use: CredentialUse): Perm
  * ones as their filters need. Connecting is single-flight, backed off and limited; nothing reconnects without a use.
  */
 export function createPool(deps: PoolDeps): Pool {
-  const { clock, connectTimeoutMs, random = Math.random } = deps
+  const { clock, log, random = Math.random, onLate = () => undefined, reached = unwatched } = deps
   const useCredential = createCredentialGate(deps)
-  const openConnection = createOpenConnection(deps)
-  const connecting = createConnectPermits(clock)
   const connections = createConnectionSet(deps)
-  const gates = createGates({ clock, random, halfOpenMs: connectTimeoutMs })
+  const opener = createOpener({ ...deps, random })
   const postures = new LRUCache<string, Posture>({ max: MAX_REMEMBERED })
-  const counts = { connects: 0, lateAcknowledgements: 0 }
+  const counts = { connects: 0, lateAcknowledgements: 0, takenOver: 0, stopped: 0 }
   let closing = false
 
-  async function connect(
-    integration: Integration,
-    use: CredentialUse,
-    notBeforeMs: number,
-    room: Promise<unknown> | undefined,
-  ) {
-    await room
-    if (notBeforeMs > clock.monotonic()) await sleepUntil(notBeforeMs, clock)
+  function assertWanted(): void {
     if (closing) throw unreachable()
-    const admitted = await connecting.acquire(integration.tenantId, clock.monotonic() + connectTimeoutMs)
-    try {
-      return await openConnection(integration, use, clock.monotonic() + connectTimeoutMs)
-    } finally {
-      admitted()
-    }
   }
 
-  function onLogin(connection: Connection, integration: Integration, { client }: OpenedConnection): void {
+  function onLogin(connection: Connection, integration: Integration, { client, ended }: Opened): void {
     counts.connects++
     connection.client = client
     connection.openedMs = clock.monotonic()
@@ -164,24 +164,30 @@ export function createPool(deps: PoolDeps): Pool {
       busyText: 'Too many messages are on their way to this broker.',
     })
     postures.set(groupOf(integration), client.posture)
-    if (connection.role === 'probe') gates.forget(connection.key)
-    else gates.loggedIn(connection.key)
+    connections.opened(connection)
     void client.ended.then((disconnectReason) => {
       connections.delete(connection)
-      const shortLived = clock.monotonic() - connection.openedMs < STABLE_MS
-      const takenOver = disconnectReason === reasonCodes.sessionTakenOver
-      if (connection.deliberate) return
-      if (shortLived || takenOver) gates.failed(connection.key, unreachable())
-      else gates.forget(connection.key)
+      const takenOver = !connection.deliberate && disconnectReason === reasonCodes.sessionTakenOver
+      const isStable = clock.monotonic() - connection.openedMs >= STABLE_MS
+      const by = connection.deliberate ? 'us' : takenOver ? 'another client' : 'broker'
+      if (takenOver) counts.takenOver++
+      if (ended({ by, isStable }).stopped) onStopped(connection)
     })
+  }
+
+  function onStopped({ tenantId, integrationId }: Connection): void {
+    counts.stopped++
+    const text = 'another client takes the sessions of this integration over: its client ids are used twice'
+    log.error({ tenant: tenantId, integration: integrationId }, text)
   }
 
   /** Starts a connection; it is in the set at once, so that whoever comes next shares it. */
   function open(integration: Integration, use: CredentialUse, role: Role): Connection {
-    if (closing) throw unreachable()
+    assertWanted()
     const key = keyOf(integration, use.version)
-    const notBeforeMs = role === 'probe' ? 0 : gates.pass(key)
-    const ready = connect(integration, use, notBeforeMs, connections.makeRoom(integration.tenantId))
+    connections.assertRoom(integration.tenantId)
+    const makeRoom = () => connections.makeRoom(connection)
+    const ready = opener.open({ integration, use, key, forced: role === 'probe', makeRoom, assertWanted })
     const { tenantId, id: integrationId, credentialId } = integration
     const nowMs = clock.monotonic()
     const connection: Connection = {
@@ -192,6 +198,7 @@ export function createPool(deps: PoolDeps): Pool {
       credentialId,
       ready,
       filters: new Set<string>(),
+      replyTopics: new Map<string, number>(),
       client: undefined,
       window: undefined,
       openedMs: nowMs,
@@ -203,22 +210,26 @@ export function createPool(deps: PoolDeps): Pool {
     connections.add(connection)
     ready.then(
       (opened) => onLogin(connection, integration, opened),
-      (err: unknown) => {
-        connections.delete(connection)
-        if (countsAsFailure(err)) gates.failed(key, err)
-      },
+      () => connections.delete(connection), // the error is for those who wait
     )
     return connection
   }
 
   /**
-   * Finds or opens a connection, and takes a lease on it, and on `filter` for a collect. Those of an older version or
-   * other settings begin to drain. Nothing is awaited between finding and taking.
+   * Finds or opens a connection, and takes a lease on it, and for a collect on its filter or reply topic. Those of an older
+   * version or other settings begin to drain. Nothing is awaited between finding and taking.
    */
-  function lease(integration: Integration, use: CredentialUse, role: Role, filter?: string): Connection {
+  function lease(
+    integration: Integration,
+    use: CredentialUse,
+    role: Role,
+    { filter, replyTopic }: { filter?: string; replyTopic?: string } = {},
+  ): Connection {
     const key = keyOf(integration, use.version)
-    const isFree = ({ filters }: Connection) =>
-      filter === undefined || ![...filters].some((other) => filtersOverlap(other, filter))
+    const overlaps = (others: Iterable<string>, wanted: string | undefined) =>
+      wanted !== undefined && [...others].some((other) => filtersOverlap(other, wanted))
+    const isFree = ({ filters, replyTopics }: Connection) =>
+      !overlaps(filters, filter ?? replyTopic) && !overlaps(replyTopics.keys(), filter)
     let found: Connection | undefined
     for (const connection of connections.of(integration)) {
       if (connection.draining) continue
@@ -226,9 +237,10 @@ export function createPool(deps: PoolDeps): Pool {
       else if (connection.role === role && connection.client?.closed !== true && isFree(connection))
         found ??= connection
     }
-    if (found) found.leases++
+    if (found) connections.take(found)
     found ??= open(integration, use, role)
     if (filter !== undefined) found.filters.add(filter)
+    if (replyTopic !== undefined) found.replyTopics.set(replyTopic, (found.replyTopics.get(replyTopic) ?? 0) + 1)
     return found
   }
 
@@ -238,32 +250,57 @@ export function createPool(deps: PoolDeps): Pool {
     return opened
   }
 
-  return {
-    async publish(integration, message, deadlineMs, permission) {
-      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const use = await useCredential(integration, deadlineMs)
-        const connection = lease(integration, use, 'publish')
-        try {
-          if (!connection.client) await readyBy(connection, deadlineMs)
-          const written = await writeMessage({
-            connection,
-            message,
-            permission: use.inCustody ? whileUnlocked(permission, use) : permission,
-            deadlineMs,
-            clock,
-            connections,
-            counts,
-          })
-          if (written) return written
-        } finally {
-          connections.release(connection)
-        }
+  /** Writes on the publishing connection; where that had ended before a byte was written, on the next one. */
+  async function onPublisher<T>(
+    integration: Integration,
+    deadlineMs: number,
+    permission: Permission,
+    write: (writing: Writing) => Promise<T | undefined>,
+  ): Promise<T> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const use = await useCredential(integration, deadlineMs)
+      const connection = lease(integration, use, 'publish')
+      try {
+        if (!connection.client) await readyBy(connection, deadlineMs)
+        const written = await write({
+          connection,
+          permission: use.inCustody ? whileUnlocked(permission, use) : permission,
+          deadlineMs,
+          clock,
+          connections,
+          counts,
+          onLate,
+          reached,
+        })
+        if (written) return written
+      } finally {
+        connections.release(connection)
       }
-      throw unreachable(new Error('the connection ended before the message was written'))
+    }
+    throw unreachable(new Error('the connection ended before the message was written'))
+  }
+
+  /** Whether there is a connection, or one that has hardly begun to be made: nothing else need be asked then. */
+  function isAtHand({ client, draining, openedMs }: Connection): boolean {
+    if (draining) return false
+    return client ? !client.closed : clock.monotonic() - openedMs < PROMPT_MS
+  }
+
+  return {
+    async assertHopeful(integration, deadlineMs) {
+      for (const connection of connections.of(integration)) if (isAtHand(connection)) return
+      const use = await useCredential(integration, deadlineMs).catch(() => undefined) // the use says why, on record
+      if (use) opener.assertHopeful({ integration, use, key: keyOf(integration, use.version) })
     },
 
+    publish: (integration, message, deadlineMs, permission) =>
+      onPublisher(integration, deadlineMs, permission, (writing) => writeMessage(writing, message)),
+
+    publishBatch: (integration, batch, deadlineMs, permission) =>
+      onPublisher(integration, deadlineMs, permission, (writing) => writeBatch(writing, batch)),
+
     async collector(integration, filter, deadlineMs) {
-      const connection = lease(integration, await useCredential(integration, deadlineMs), 'collect', filter)
+      const connection = lease(integration, await useCredential(integration, deadlineMs), 'collect', { filter })
       const release = () => {
         connection.filters.delete(filter)
         connections.release(connection)
@@ -272,6 +309,29 @@ export function createPool(deps: PoolDeps): Pool {
         const { client } = await readyBy(connection, deadlineMs)
         return { client, release }
       } catch (err) {
+        release()
+        throw err
+      }
+    },
+
+    async replyCollector(integration, topic, deadlineMs) {
+      const use = await useCredential(integration, deadlineMs)
+      const connection = lease(integration, use, 'collect', { replyTopic: topic })
+      const { replyTopics } = connection
+      const leave = () => {
+        const others = (replyTopics.get(topic) ?? 1) - 1
+        replyTopics.set(topic, others)
+        return others === 0
+      }
+      const release = () => {
+        if (replyTopics.get(topic) === 0) replyTopics.delete(topic)
+        connections.release(connection)
+      }
+      try {
+        const { client } = await readyBy(connection, deadlineMs)
+        return { client, leave, release }
+      } catch (err) {
+        leave()
         release()
         throw err
       }
@@ -303,12 +363,18 @@ export function createPool(deps: PoolDeps): Pool {
     },
 
     stats() {
-      const all = [...connections]
+      let [connected, draining, inFlight] = [0, 0, 0]
+      for (const { client, draining: ends, window } of connections) {
+        if (client) connected++
+        if (ends) draining++
+        inFlight += window?.used ?? 0
+      }
       return {
-        connections: all.filter(({ client }) => client !== undefined).length,
-        connecting: all.filter(({ client }) => client === undefined).length,
-        draining: all.filter(({ draining }) => draining).length,
-        inFlight: all.reduce((sum, { window }) => sum + (window?.used ?? 0), 0),
+        connections: connected,
+        connecting: connections.size - connected,
+        draining,
+        inFlight,
+        ...opener.counts,
         ...counts,
       }
     },

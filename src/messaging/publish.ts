@@ -1,17 +1,17 @@
 import type { Audit, AuditEvent, Caller } from '../audit/audit.ts'
-import type { Bytes } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
-import { AppError } from '../core/errors.ts'
+import { type Reached, unwatched } from '../core/crash-points.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Integrations } from '../integrations/integrations.ts'
-import { rejected } from '../outbound/dial-errors.ts'
 import type { Identity } from '../policy/identity.ts'
-import { validateTopicName } from '../policy/topic-name.ts'
-import type { Access, AccessOf, Ruling } from './access.ts'
-import { clip, failureDetail, recordBy } from './audited.ts'
+import type { AccessOf, Ruling } from './access.ts'
+import { failureDetail, OUTCOME_GRACE_MS, recordBy } from './audited.ts'
 import type { OutgoingMessage } from './broker.ts'
 import type { Qos } from './broker-limits.ts'
-import { type GuardsOf, guardPublish } from './message-guards.ts'
+import { judgeAgain, judgedDetail, judgeMessage, type MessageInput, outgoingOf, saidOf } from './judge-message.ts'
+import type { LateOutcome } from './late-outcomes.ts'
+import type { GuardsOf } from './message-guards.ts'
+import { refusedByBroker, unknownOutcome } from './outcome-errors.ts'
 import {
   assertOperationAllowed,
   createAccessNow,
@@ -21,25 +21,24 @@ import {
   outcomeOfFailure,
 } from './permission.ts'
 import type { Pool } from './pool.ts'
-import { reasonCodes, reasonName } from './reason-codes.ts'
+import { reasonCodes } from './reason-codes.ts'
+import { type AtOnceDeps, createRefuseAtOnce } from './refuse-at-once.ts'
 import type { PublishOutcome } from './write-message.ts'
 
-export interface PublishCommand {
+export interface PublishCommand extends MessageInput {
   readonly caller: Caller
   /** Who asks, as policies see it. */
   readonly identity: Identity
   readonly integration: Integration
   readonly messageId: string
-  /** Default: `config.topic`. */
-  readonly topic?: string | undefined
-  readonly payload: Bytes
-  /** Default: `config.qos`. */
-  readonly qos?: Qos | undefined
-  readonly retain?: boolean | undefined
+  /** Awaited when the intent is on record and nothing is sent yet; what it throws is why nothing is. */
+  readonly beforeSending?: (() => Promise<void>) | undefined
   /** On the monotonic clock. */
   readonly deadlineMs: number
   /** Reserves the signature of the answer, or throws: nothing is sent that could not be answered. */
   readonly admit: () => void
+  /** Whether the caller has hung up by now; it is put on record. */
+  readonly clientGone?: () => boolean
   readonly dryRun?: boolean | undefined
 }
 
@@ -57,13 +56,16 @@ export interface PublishResult {
   acknowledged_at: string | null
 }
 
-export interface PublishDeps {
-  readonly pool: Pick<Pool, 'publish'>
+export interface PublishDeps extends AtOnceDeps {
+  readonly pool: Pick<Pool, 'publish' | 'assertHopeful'>
   readonly integrations: Pick<Integrations, 'find'>
   readonly accessOf: AccessOf
   readonly guardsOf: GuardsOf
   readonly audit: Audit
   readonly clock: Clock
+  readonly reached?: Reached
+  /** Is told of a message that the broker has, and whose caller is told `unknown` because the record failed. */
+  readonly onLate?: (late: LateOutcome) => void
 }
 
 /** What is answered, and when it may be: not before `recorded` resolves. Work that says nothing yet can begin meanwhile. */
@@ -75,35 +77,6 @@ export interface Published<Result> {
 
 export type Publish = (command: PublishCommand) => Promise<Published<PublishResult | DryRun>>
 
-/** Time that the outcome row may take beyond the caller's deadline. */
-const OUTCOME_GRACE_MS = 200
-
-function messageOf({ integration, messageId, payload, ...command }: PublishCommand): OutgoingMessage {
-  const { config } = integration
-  const topic = command.topic ?? config.topic
-  if (topic === undefined) {
-    throw new AppError('request.invalid', 'payload.topic: name a topic, or set config.topic of the integration.')
-  }
-  const problem = validateTopicName(topic, { maxBytes: config.limits.maxTopicBytes })
-  if (problem !== undefined) throw new AppError('request.invalid', `payload.topic: ${problem}.`)
-  const { maxPayloadBytes } = config.limits
-  if (payload.length > maxPayloadBytes) {
-    throw new AppError(
-      'request.too_large',
-      `payload.message: longer than limits.max_payload_bytes (${maxPayloadBytes}).`,
-    )
-  }
-  return { topic, payload, qos: command.qos ?? config.qos, retain: command.retain ?? false, messageId }
-}
-
-function unknownOutcome(messageId: string, cause?: unknown): AppError {
-  return new AppError(
-    'outcome.unknown',
-    'The message may have been delivered: it left, and no acknowledgement was seen in time.',
-    { details: { message_id: messageId }, cause },
-  )
-}
-
 function resultOf(
   { integration }: PublishCommand,
   { messageId, topic, qos, retain }: OutgoingMessage,
@@ -111,10 +84,7 @@ function resultOf(
   nowMs: number,
 ): PublishResult {
   if (delivery.state === 'unknown') throw unknownOutcome(messageId)
-  if (delivery.state === 'refused') {
-    const reason = reasonName(delivery.reasonCode)
-    throw rejected(`The broker refused the message: ${reason}.`, reason, delivery.reasonCode)
-  }
+  if (delivery.state === 'refused') throw refusedByBroker(delivery.reasonCode)
   const acknowledged = delivery.state === 'acknowledged'
   return {
     outcome: delivery.state,
@@ -131,82 +101,48 @@ function resultOf(
 }
 
 /** Of what the caller awaits: a refusal that is answered first must not leave a rejection that nobody handles. */
-function awaited(recorded: Promise<void>): Promise<void> {
+export function awaited(recorded: Promise<void>): Promise<void> {
   recorded.catch(() => undefined)
   return recorded
 }
 
-/** What was asked for, and where policy or guards changed it, what is forwarded. */
-function saidOf({ topic, qos, retain, payload }: OutgoingMessage, forwarded: { qos: Qos; retain: boolean }) {
-  return {
-    topic: clip(topic),
-    qos,
-    retain,
-    payload_bytes: payload.length,
-    ...(forwarded.qos !== qos && { forwarded_qos: forwarded.qos }),
-    ...(forwarded.retain !== retain && { forwarded_retain: forwarded.retain }),
-  }
-}
-
-/** What is asked again was answered with less than is forwarded: it is not the message that would be allowed now. */
-const LOWERED = 'it changed while the message waited for its connection, and allows a lower QoS or no retain flag'
-
-/** Judges once more what is about to be forwarded as `message`; guards are not asked again, they have counted it. */
-function judgeAgain(access: Access, asked: OutgoingMessage, message: OutgoingMessage): Ruling {
-  const ruling = access.publish(asked.topic, asked.qos, asked.retain)
-  const lowered = message.qos > ruling.qos || (message.retain && !ruling.retain)
-  return ruling.allowed && lowered ? { ...ruling, allowed: false, reason: LOWERED } : ruling
-}
-
 /**
  * Publishes one message. The order of the checks is the contract: allowed operation, topic, payload, policy or allow list,
- * guards, admission, intent on record, connection, after a wait allowed operation and policy or allow list once more,
- * PUBLISH, outcome on record.
+ * guards, admission, what the breaker remembers, intent on record, connection, after a wait allowed operation and policy or
+ * allow list once more, PUBLISH, outcome on record.
  *
  * Fails with `operation.not_allowed`, `request.invalid`, `request.too_large`, `policy.denied`, `guard.refused` and what
- * `admit` throws before an intent is recorded, and with `database.unavailable` when the policy cannot be known; with
- * `audit.unavailable` and everything that `Pool.publish` throws when nothing was sent, which after a wait may again be that it
- * is not allowed, or `object.not_found`; with `broker.rejected` when the broker refused the message; with `outcome.unknown`
+ * `admit` and `refuseAtOnce` throw before an intent is recorded, and with `database.unavailable` when the policy cannot be
+ * known; with `audit.unavailable` and everything that `Pool.publish` throws when nothing was sent, which after a wait may
+ * again be that it is not allowed, or `object.not_found`; with `broker.rejected` when the broker refused the message; with `outcome.unknown`
  * when it may have been delivered, also when it was and the outcome row could not be committed.
  */
-export function createPublish({ pool, integrations, accessOf, guardsOf, audit, clock }: PublishDeps): Publish {
+export function createPublish(deps: PublishDeps): Publish {
+  const { pool, integrations, accessOf, guardsOf, audit, clock, reached = unwatched, onLate } = deps
   const accessNow = createAccessNow({ integrations, accessOf })
-
-  /** Records a refusal by policy; every one is, and none is answered before. */
-  async function refuse(command: PublishCommand, said: ReturnType<typeof saidOf>, ruling: Ruling): Promise<never> {
-    const { caller, integration, messageId, deadlineMs } = command
-    if (ruling.policy) {
-      await recordBy({ audit, clock }, deadlineMs, {
-        ...caller,
-        messageId,
-        object: { kind: 'integration', id: integration.id },
-        action: 'proxy.publish.denied',
-        outcome: 'denied',
-        detail: { ...said, ...ruling.record },
-      })
-    }
-    throw deniedByPolicy(ruling)
-  }
+  const refuseAtOnce = createRefuseAtOnce(deps)
 
   return async function publish(command) {
     const { caller, identity, integration, messageId, deadlineMs, dryRun = false } = command
     assertOperationAllowed(integration, 'publish')
-    const asked = messageOf(command)
+    const asked = outgoingOf(integration, messageId, command)
+    reached('allowed')
     const askedMs = clock.monotonic()
     const access = await accessOf(integration, identity)
-    const ruling = access.publish(asked.topic, asked.qos, asked.retain)
-    if (!ruling.allowed && !dryRun) await refuse(command, saidOf(asked, asked), ruling)
-    const allowed = { ...asked, qos: ruling.qos, retain: ruling.retain }
-    const guarded = ruling.allowed ? guardPublish(guardsOf(integration), allowed, identity, { dryRun }) : null
-    const message = guarded ? { ...allowed, qos: guarded.qos, retain: guarded.retain } : allowed
+    const judged = judgeMessage({ access, guards: guardsOf(integration), identity, dryRun }, asked)
+    const { message, ruling, guarded, refusal } = judged
     const base = { ...caller, messageId, object: { kind: 'integration', id: integration.id } }
-    const said = { ...saidOf(asked, message), ...ruling.record, ...guarded?.record }
-    if (guarded?.refusal && !dryRun) {
-      const row: AuditEvent = { ...base, action: 'proxy.publish.denied', outcome: 'denied', detail: said }
-      await recordBy({ audit, clock }, deadlineMs, row)
-      throw guarded.refusal
+    const said = judgedDetail(judged)
+    if (refusal && !dryRun) {
+      if (ruling.policy || guarded) {
+        const row: AuditEvent = { ...base, action: 'proxy.publish.denied', outcome: 'denied', detail: said }
+        await recordBy({ audit, clock }, deadlineMs, row) // none is answered before
+      }
+      throw refusal
     }
+    reached('judged')
     command.admit()
+    reached('admitted')
 
     const startedMs = clock.monotonic()
     const intended = { ...said, deadline_ms: Math.max(0, Math.round(deadlineMs - startedMs)) }
@@ -216,8 +152,9 @@ export function createPublish({ pool, integrations, accessOf, guardsOf, audit, c
       action: 'proxy.publish.outcome',
       outcome,
       detail: {
-        ...saidOf(asked, message),
+        ...saidOf(judged),
         ...detail,
+        ...(command.clientGone?.() && { client_gone: true }),
         duration_ms: Math.round(clock.monotonic() - startedMs),
       },
     })
@@ -225,7 +162,8 @@ export function createPublish({ pool, integrations, accessOf, guardsOf, audit, c
 
     if (dryRun) {
       const guard = guarded?.words ? { refuses: guarded.refusal !== null, words: guarded.words } : null
-      const result = dryRunOf('publish', asked.topic, { ...ruling, qos: message.qos, retain: message.retain }, guard)
+      const forwarded = guarded ? { ...ruling, qos: message.qos, retain: message.retain } : ruling
+      const result = dryRunOf('publish', asked.topic, forwarded, guard)
       const dryIntent = { ...intent, detail: { ...intended, dry_run: true } }
       return {
         result,
@@ -233,20 +171,25 @@ export function createPublish({ pool, integrations, accessOf, guardsOf, audit, c
       }
     }
 
+    await refuseAtOnce(command)
     await recordBy({ audit, clock }, deadlineMs, intent)
+    reached('intended')
     const again: { record: Ruling['record'] } = { record: {} }
     const permission = {
       askedMs,
       async renew() {
-        const now = judgeAgain(await accessNow(integration, identity, 'publish'), asked, message)
+        const now = judgeAgain(await accessNow(integration, identity, 'publish'), judged)
         again.record = now.record
         if (!now.allowed) throw deniedByPolicy(now)
       },
     }
     let result: PublishResult
+    let delivery: PublishOutcome['delivery']
     try {
-      const outcome = await pool.publish(integration, message, deadlineMs, permission)
-      result = resultOf(command, message, outcome, clock.now())
+      if (command.beforeSending) await command.beforeSending()
+      const written = await pool.publish(integration, message, deadlineMs, permission)
+      delivery = written.delivery
+      result = resultOf(command, message, written, clock.now())
     } catch (err) {
       const failed = outcomeOfFailure(err)
       try {
@@ -259,9 +202,20 @@ export function createPublish({ pool, integrations, accessOf, guardsOf, audit, c
     const { outcome, reason_code: reasonCode } = result
     const forwarded = { ...again.record, outcome, reason_code: reasonCode }
     const detail = { ...forwarded, ...(result.no_subscribers && { no_subscribers: true }) }
-    const recorded = record(conclusion('success', detail)).catch((auditError: unknown) => {
-      throw unknownOutcome(messageId, auditError) // it was sent: "nothing was sent" would be a lie
-    })
+    const recorded = record(conclusion('success', detail)).then(
+      () => reached('recorded'),
+      (auditError: unknown) => {
+        if (delivery.state !== 'unknown')
+          onLate?.({
+            tenantId: caller.tenantId,
+            integrationId: integration.id,
+            messageId,
+            topic: message.topic,
+            delivery,
+          })
+        throw unknownOutcome(messageId, auditError) // it was sent: "nothing was sent" would be a lie
+      },
+    )
     return { result, recorded: awaited(recorded) }
   }
 }

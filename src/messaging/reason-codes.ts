@@ -46,6 +46,9 @@ const RETURN_CODES: readonly string[] = [
   'Not authorized',
 ]
 
+/** Codes that a broker which is starting or overloaded gives: return code 3 and MQTT 5's. */
+const NOT_READY: ReadonlySet<number> = new Set([0x03, 0x88, 0x89])
+
 /** Codes that say the credential itself is refused, so that asking again cannot help: return codes 4, 5 and MQTT 5's. */
 const CREDENTIAL_REFUSED: ReadonlySet<number> = new Set([0x04, 0x05, 0x86, 0x87, 0x8a, 0x8c])
 
@@ -65,7 +68,17 @@ export function reasonName(code: number): string {
   return (code < 0x80 ? RETURN_CODES[code] : REASONS.get(code)) ?? `Reason 0x${code.toString(16).padStart(2, '0')}`
 }
 
+/** Reports whether a CONNACK with this code refuses name and password themselves, whoever shows them. */
+export function refusesPassword(code: number): boolean {
+  return code === 0x04 || code === 0x86
+}
+
 /** Reports whether a CONNACK with this code refuses the credential, and not the moment or the client id. */
 export function refusesCredential(code: number): boolean {
   return CREDENTIAL_REFUSED.has(code)
+}
+
+/** Reports whether a CONNACK with this code says that the broker takes nobody at the moment. */
+export function saysNotReady(code: number): boolean {
+  return NOT_READY.has(code)
 }

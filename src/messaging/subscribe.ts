@@ -3,16 +3,16 @@ import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Integrations } from '../integrations/integrations.ts'
-import { rejected, unreachable } from '../outbound/dial-errors.ts'
+import { unreachable } from '../outbound/dial-errors.ts'
 import type { Identity } from '../policy/identity.ts'
 import { parseSubscriptionFilter, validateTopicFilter } from '../policy/topic-filter.ts'
 import { topicMatches } from '../policy/topic-matches.ts'
 import type { AccessOf, Ruling } from './access.ts'
-import { clip, failureDetail, recordBy } from './audited.ts'
+import { clip, failureDetail, OUTCOME_GRACE_MS, recordBy } from './audited.ts'
 import type { Qos } from './broker-limits.ts'
-import { EXPIRED, withDeadline } from './deadline.ts'
+import { withDeadline } from './deadline.ts'
 import { createDeliveryCheck, type DeliveryCheck } from './delivery-check.ts'
-import { createGathering, type ReceivedMessage } from './gathering.ts'
+import { createGathering, type Gathering, type ReceivedMessage } from './gathering.ts'
 import { type GuardsOf, guardSubscribe } from './message-guards.ts'
 import {
   assertOperationAllowed,
@@ -23,7 +23,8 @@ import {
   outcomeOfFailure,
 } from './permission.ts'
 import type { CollectLease, Pool } from './pool.ts'
-import { reasonName } from './reason-codes.ts'
+import { type AtOnceDeps, createRefuseAtOnce } from './refuse-at-once.ts'
+import { deniedDeliveries, subscribeOn, unsubscribeFrom } from './subscription.ts'
 
 export interface CollectCommand {
   readonly caller: Caller
@@ -50,12 +51,15 @@ export interface CollectCommand {
 export interface CollectResult {
   granted_qos: Qos
   messages: ReceivedMessage[]
-  /** `max_messages`, `max_bytes` or the connection ended it, and not the time: there may have been more. */
+  /**
+   * There may have been more: `max_messages` or `max_bytes` ended it, a connection was lost meanwhile, or it was not known
+   * for a while what is allowed.
+   */
   truncated: boolean
 }
 
-export interface CollectDeps {
-  readonly pool: Pick<Pool, 'collector'>
+export interface CollectDeps extends AtOnceDeps {
+  readonly pool: Pick<Pool, 'collector' | 'assertHopeful'>
   readonly integrations: Pick<Integrations, 'find'>
   readonly accessOf: AccessOf
   readonly guardsOf: GuardsOf
@@ -68,10 +72,8 @@ export type Collect = (command: CollectCommand) => Promise<CollectResult | DryRu
 const DEFAULT_MESSAGES = 100
 const DEFAULT_WAIT_MS = 5_000
 const DEFAULT_BYTES = 1_048_576
-/** Time that the outcome row may take beyond the caller's deadline. */
-const OUTCOME_GRACE_MS = 200
-/** Time that the broker has to confirm an UNSUBSCRIBE; the connection is ended otherwise. */
-const UNSUBSCRIBE_MS = 2_000
+/** Those that one collect may lose, one after the other, before it gives up. */
+const MAX_CONNECTIONS = 8
 
 function filterOf({ integration, topic }: CollectCommand): string {
   const { config } = integration
@@ -89,67 +91,75 @@ function filterOf({ integration, topic }: CollectCommand): string {
  * is that of publish. While it lasts, the integration and its policy or allow list are asked again every second: before
  * SUBSCRIBE, and for every message that comes, what they say then decides.
  *
- * Fails with `operation.not_allowed`, `request.invalid`, `policy.denied` and what `admit` throws before an intent is
- * recorded, and with `database.unavailable` when the policy cannot be known; then with `audit.unavailable`, everything that
- * `Pool.collector` and `DeliveryCheck.assertAllowed` throw, and `broker.rejected` for a refused subscription. A connection that ends after messages came
- * answers these as truncated.
+ * Fails with `operation.not_allowed`, `request.invalid`, `policy.denied` and what `admit` and `refuseAtOnce` throw before an
+ * intent is recorded, and with `database.unavailable` when the policy cannot be known; then with `audit.unavailable`, everything that
+ * `Pool.collector` and `DeliveryCheck.assertAllowed` throw, and `broker.rejected` for a refused subscription. Where no
+ * other connection could be had for one that ended, what had come is answered as truncated.
  */
-export function createCollect({ pool, integrations, accessOf, guardsOf, audit, clock }: CollectDeps): Collect {
+export function createCollect(deps: CollectDeps): Collect {
+  const { pool, integrations, accessOf, guardsOf, audit, clock } = deps
   const accessNow = createAccessNow({ integrations, accessOf })
+  const refuseAtOnce = createRefuseAtOnce(deps)
 
-  async function gather(
-    command: CollectCommand,
-    deliveries: DeliveryCheck,
-    filter: string,
-    qos: Qos,
+  /** Subscribes, and listens until `endMs` gives the time, the gathering is full or the connection has ended. */
+  async function listen(
     lease: CollectLease,
-  ) {
-    const { maxMessages = DEFAULT_MESSAGES, maxBytes = DEFAULT_BYTES, waitMs = DEFAULT_WAIT_MS, deadlineMs } = command
+    {
+      filter,
+      qos,
+      deadlineMs,
+      deliveries,
+    }: { filter: string; qos: Qos; deadlineMs: number; deliveries: DeliveryCheck },
+    gathering: Gathering,
+    onGranted: (qos: Qos) => number,
+  ): Promise<void> {
     const { client } = lease
     const { filter: inner } = parseSubscriptionFilter(filter)
-    const gathering = createGathering({ maxMessages, maxBytes }, () => clock.now())
     const stop = client.onMessage((message) => {
       if (!topicMatches(inner, message.topic)) return // another collect's
       if (deliveries.allow(message.topic)) gathering.add(message)
     })
     try {
       deliveries.assertAllowed()
-      const code = await withDeadline(client.subscribe(filter, qos), deadlineMs, clock)
-      if (code === EXPIRED) client.destroy()
-      if (code === EXPIRED || code === null) throw unreachable(new Error('no SUBACK'))
-      if (code >= 0x80)
-        throw rejected(`The broker refused the subscription: ${reasonName(code)}.`, reasonName(code), code)
-      const untilMs = Math.min(clock.monotonic() + waitMs, deadlineMs)
-      await withDeadline(Promise.race([gathering.full, client.ended]), untilMs, clock)
-      if (client.closed) {
-        if (gathering.messages.length === 0) throw unreachable(new Error('the connection ended'))
-        gathering.cut()
-      }
-      return { gathering, granted: code as Qos }
+      const untilMs = onGranted(await subscribeOn(client, filter, qos, { deadlineMs, clock }))
+      const ended = Promise.withResolvers<void>() // `client.ended` would keep every collect that raced it
+      const forget = client.onEnd(ended.resolve)
+      await withDeadline(Promise.race([gathering.full, ended.promise]), untilMs, clock)
+      forget()
     } finally {
       stop()
+      void unsubscribeFrom(client, filter, clock).then(lease.release)
     }
   }
 
-  /** Ends the subscription before the connection may serve another collect. */
-  async function giveBack({ client, release }: CollectLease, filter: string): Promise<void> {
-    try {
-      if (client.closed) return
-      const confirmed = await withDeadline(client.unsubscribe(filter), clock.monotonic() + UNSUBSCRIBE_MS, clock)
-      if (confirmed !== true) client.destroy()
-    } catch {
-      client.destroy() // it ended in the meantime
-    } finally {
-      release()
+  /**
+   * Gathers over as many connections as it takes: where one ends while a collect runs, what the broker had granted is
+   * subscribed again on the next one, and the answer says that it may miss something.
+   */
+  async function gather(command: CollectCommand, deliveries: DeliveryCheck, filter: string, qos: Qos) {
+    const { maxMessages = DEFAULT_MESSAGES, maxBytes = DEFAULT_BYTES, waitMs = DEFAULT_WAIT_MS } = command
+    const gathering = createGathering({ maxMessages, maxBytes }, () => clock.now())
+    let granted: Qos | undefined
+    let { deadlineMs } = command
+    const onGranted = (given: Qos) => {
+      if (granted === undefined) deadlineMs = Math.min(clock.monotonic() + waitMs, deadlineMs)
+      granted = given
+      return deadlineMs
     }
-  }
-
-  async function collectFrom(command: CollectCommand, deliveries: DeliveryCheck, filter: string, qos: Qos) {
-    const lease = await pool.collector(command.integration, filter, command.deadlineMs)
-    try {
-      return await gather(command, deliveries, filter, qos, lease)
-    } finally {
-      void giveBack(lease, filter)
+    for (let connections = 1; ; connections++) {
+      try {
+        const lease = await pool.collector(command.integration, filter, deadlineMs)
+        await listen(lease, { filter, qos, deadlineMs, deliveries }, gathering, onGranted)
+        if (lease.client.closed && !gathering.isFull) {
+          gathering.gap()
+          if (connections < MAX_CONNECTIONS && clock.monotonic() < deadlineMs) continue
+          throw unreachable(new Error('the connection ended'))
+        }
+      } catch (err) {
+        if (granted === undefined || gathering.messages.length === 0) throw err
+      }
+      if (granted === undefined) throw new TypeError('nothing comes before the broker has granted it')
+      return { gathering, granted }
     }
   }
 
@@ -211,27 +221,23 @@ export function createCollect({ pool, integrations, accessOf, guardsOf, audit, c
       return result
     }
 
+    await refuseAtOnce(command)
     await recordBy({ audit, clock }, deadlineMs, intent)
     const renew = () => accessNow(integration, identity, 'subscribe')
     const granting = { access, policy: ruling.policy, askedMs }
     const deliveries = createDeliveryCheck(granting, renew, { filter, qos: asked }, clock)
-    const denials = () =>
-      deliveries.refused().map(({ topic, policy, rule, reason, count }): AuditEvent => {
-        const by = policy && { policy_id: policy.id, policy_revision: policy.revision }
-        const detail = { ...by, topic: clip(topic), rule, policy_reason: reason, refused: count }
-        return { ...base, action: 'proxy.delivery', outcome: 'denied', detail }
-      })
-    let collected: Awaited<ReturnType<typeof collectFrom>>
+    let collected: Awaited<ReturnType<typeof gather>>
     try {
-      collected = await collectFrom(command, deliveries, filter, qos).finally(deliveries.stop)
+      collected = await gather(command, deliveries, filter, qos).finally(deliveries.stop)
     } catch (err) {
-      await record(...denials(), conclusion(outcomeOfFailure(err), failureDetail(err)))
+      await record(...deniedDeliveries(base, deliveries), conclusion(outcomeOfFailure(err), failureDetail(err)))
       throw err
     }
     const { gathering, granted } = collected
-    const { messages, bytes, truncated } = gathering
+    const { messages, bytes } = gathering
+    const truncated = gathering.truncated || deliveries.missed
     await record(
-      ...denials(),
+      ...deniedDeliveries(base, deliveries),
       conclusion('success', { granted_qos: granted, messages: messages.length, bytes, truncated }),
     )
     return { granted_qos: granted, messages, truncated }

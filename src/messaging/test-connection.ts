@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Posture } from '../outbound/posture.ts'
 import type { CustodyShare, Vault } from '../vault/vault.ts'
-import { failureDetail, recordBy } from './audited.ts'
+import { failureDetail, OUTCOME_GRACE_MS, recordBy } from './audited.ts'
 import { outcomeOfFailure } from './permission.ts'
 import type { Pool } from './pool.ts'
 
@@ -41,8 +41,6 @@ export interface TestConnectionDeps {
 }
 
 export type TestConnection = (command: TestConnectionCommand) => Promise<TestConnectionResult>
-
-const OUTCOME_GRACE_MS = 200
 
 /**
  * Connects as publish would, on a connection of its own, and says how the link is protected and what the broker grants.

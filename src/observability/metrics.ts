@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { type PoolCounts, registerPoolMetrics } from './pool-metrics.ts'
 
 /** What Prometheus reads. Labels never hold an id, a topic or anything else that a caller chooses. */
 export interface Metrics {
@@ -6,6 +7,14 @@ export interface Metrics {
   signed(batch: { envelopes: number; waitMs: number; signMs: number }): void
   /** Places of the signing queue that are taken, asked when the metrics are read. */
   watchSigningQueue(taken: () => number): void
+  /** Counts a request that was refused for being one too many: beyond a quota, or for want of a place. */
+  limited(why: 'quota' | 'place'): void
+  /** Requests that hold a place, asked when the metrics are read. */
+  watchRequests(underWay: () => number): void
+  /** Connections to brokers and what became of them, asked when the metrics are read. */
+  watchPool(counts: () => PoolCounts): void
+  /** Log lines that nobody read, asked when the metrics are read. */
+  watchDroppedLogLines(dropped: () => number): void
   /** The Prometheus text format, version 0.0.4. */
   text(): Promise<string>
   readonly contentType: string
@@ -42,7 +51,28 @@ export function createMetrics(): Metrics {
     buckets: SECONDS,
     registers,
   })
+  const overQuota = new Counter({
+    name: 'sealwire_requests_over_quota_total',
+    help: 'Requests refused with 429 because their API key or tenant had used up its cost units.',
+    registers,
+  })
+  const shed = new Counter({
+    name: 'sealwire_requests_shed_total',
+    help: 'Requests refused with 503 because the server, or the share of their tenant, was full.',
+    registers,
+  })
   return {
+    limited: (why) => (why === 'quota' ? overQuota : shed).inc(),
+    watchRequests(underWay) {
+      new Gauge({
+        name: 'sealwire_requests_under_way',
+        help: 'Requests behind authentication that hold a place.',
+        registers,
+        collect() {
+          this.set(underWay())
+        },
+      })
+    },
     signed({ envelopes, waitMs, signMs }) {
       signatures.inc()
       batches.observe(envelopes)
@@ -56,6 +86,17 @@ export function createMetrics(): Metrics {
         registers,
         collect() {
           this.set(taken())
+        },
+      })
+    },
+    watchPool: (counts) => registerPoolMetrics(registry, counts),
+    watchDroppedLogLines(dropped) {
+      new Gauge({
+        name: 'sealwire_log_lines_dropped',
+        help: 'Log lines since the start that were not written: nobody read them, or there was no room.',
+        registers,
+        collect() {
+          this.set(dropped())
         },
       })
     },

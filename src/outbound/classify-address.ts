@@ -3,7 +3,10 @@ import { BlockList, isIP } from 'node:net'
 /** `public` may be dialled, `private` only when the operator allows it, `forbidden` never. */
 export type AddressClass = 'public' | 'private' | 'forbidden'
 
-/** RFC 6890 and its registries, and the metadata services of clouds that answer on public or private addresses. */
+/**
+ * The special-purpose registries of IANA (RFC 6890), also the ranges that are routed everywhere and never hold a broker, and
+ * the metadata services of clouds that answer on public or private addresses.
+ */
 const FORBIDDEN = [
   '0.0.0.0/8', // this network
   '100.100.100.200/32', // metadata
@@ -11,7 +14,10 @@ const FORBIDDEN = [
   '169.254.0.0/16', // link-local, metadata
   '192.0.0.0/24', // protocol assignments
   '192.0.2.0/24', // documentation
+  '192.31.196.0/24', // AS112
+  '192.52.193.0/24', // multicast relays
   '192.88.99.0/24', // 6to4 relay
+  '192.175.48.0/24', // AS112
   '198.18.0.0/15', // benchmarks
   '198.51.100.0/24', // documentation
   '203.0.113.0/24', // documentation
@@ -20,7 +26,9 @@ const FORBIDDEN = [
   '2001::/23', // protocol assignments, Teredo
   '2001:db8::/32', // documentation
   '2002::/16', // 6to4: an IPv4 address inside
+  '2620:4f:8000::/48', // AS112
   '3fff::/20', // documentation
+  'fd00:42::42/128', // metadata
   'fd00:ec2::/32', // metadata
   'fd20:ce::/32', // metadata
 ] as const
@@ -47,9 +55,9 @@ const isGlobalUnicast = createAddressSet(GLOBAL_UNICAST)
 /** An address of sixteen bytes whose last eight name an IPv4 address the ISATAP way (RFC 5214 §6.1). */
 const ISATAP = /(^|:)([02]00:)?0?5efe:[0-9a-f]{1,4}:[0-9a-f]{1,4}$/i
 
-/** IPv6 in its one canonical spelling, without an IPv4 tail (RFC 5952); IPv4 as it is. */
+/** IPv6 in its one canonical spelling, without an IPv4 tail (RFC 5952); everything else as it is, one with a zone too. */
 export function canonicalAddress(address: string): string {
-  return isIP(address) === 6 ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
+  return isIP(address) === 6 && !address.includes('%') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address
 }
 
 /**

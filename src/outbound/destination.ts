@@ -4,6 +4,12 @@ import { AppError } from '../core/errors.ts'
 export const protocols = ['mqtt', 'mqtts', 'ws', 'wss'] as const
 export type Protocol = (typeof protocols)[number]
 
+/** One place where a broker is reached, as a credential spells it: not yet judged. */
+export interface BrokerHost {
+  readonly hostname: unknown
+  readonly port: unknown
+}
+
 export interface Destination {
   readonly hostname: string
   readonly port: number
@@ -28,11 +34,21 @@ const OTHER_SERVICES: ReadonlySet<number> = new Set([
   8600, 9042, 9092, 9200, 9300, 10250, 10255, 11211, 15672, 27017, 27018,
 ])
 
-/** The one answer for every destination that is not reachable from here, whatever its address is. */
+/** The one answer for every host that must not be dialled, whatever its address is. */
 export function notAllowed(): AppError {
   return new AppError(
     'destination.not_allowed',
     'This destination is not allowed. A broker on a private or loopback address needs its network in OUTBOUND_ALLOW, which the operator sets.',
+  )
+}
+
+/** It says nothing about any address: whoever asks knows the port. */
+function portNotAllowed(protocol: Protocol): AppError {
+  const known = SYSTEM_PORTS[protocol].map((port) => ` but ${port}`).join('')
+  return new AppError(
+    'destination.not_allowed',
+    `port: ${protocol} is not spoken at a port below 1024${known}, nor at one that is known for another service.`,
+    { details: { member: 'port' } },
   )
 }
 
@@ -41,7 +57,7 @@ function invalid(member: string, rule: string): AppError {
 }
 
 function parseHostname(hostname: unknown): string {
-  const rule = 'must be a DNS name or an IP address, without scheme, port, brackets or spaces'
+  const rule = 'must be a DNS name or an IP address, without scheme, port, brackets, spaces or a dot at its end'
   if (typeof hostname !== 'string') throw invalid('hostname', rule)
   if (isIP(hostname) !== 0 && !hostname.includes('%')) return hostname
   const labels = hostname.split('.')
@@ -49,6 +65,11 @@ function parseHostname(hostname: unknown): string {
   if (NUMERIC.test(labels.at(-1) ?? '')) throw notAllowed()
   if (METADATA_NAMES.has(hostname.toLowerCase())) throw notAllowed()
   return hostname.toLowerCase()
+}
+
+/** The addresses of a name below `localhost`, which are known without asking (RFC 6761 §6.3); none for every other name. */
+export function localhostAddresses(hostname: string): readonly string[] {
+  return hostname === 'localhost' || hostname.endsWith('.localhost') ? ['127.0.0.1', '::1'] : []
 }
 
 function parsePort(port: unknown): number {
@@ -68,7 +89,25 @@ function parsePort(port: unknown): number {
 export function parseDestination(input: { hostname: unknown; port: unknown; protocol: Protocol }): Destination {
   const hostname = parseHostname(input.hostname)
   const port = parsePort(input.port)
-  if (port < 1024 && !SYSTEM_PORTS[input.protocol].includes(port)) throw notAllowed()
-  if (OTHER_SERVICES.has(port)) throw notAllowed()
+  if (port < 1024 ? !SYSTEM_PORTS[input.protocol].includes(port) : OTHER_SERVICES.has(port)) {
+    throw portNotAllowed(input.protocol)
+  }
   return { hostname, port, protocol: input.protocol }
+}
+
+/**
+ * Judges every host of a broker; one that must not be dialled refuses them all.
+ *
+ * @throws {AppError} as `parseDestination` does; the message names the place in the list where there is more than one
+ */
+export function parseHosts(hosts: readonly BrokerHost[], protocol: Protocol): readonly Destination[] {
+  return hosts.map(({ hostname, port }, i) => {
+    try {
+      return parseDestination({ hostname, port, protocol })
+    } catch (err) {
+      const member = err instanceof AppError ? err.details?.['member'] : undefined
+      if (hosts.length === 1 || !(err instanceof AppError) || typeof member !== 'string') throw err
+      throw new AppError(err.code, `hosts[${i}].${err.message}`, { details: { member: `hosts[${i}].${member}` } })
+    }
+  })
 }

@@ -10,9 +10,12 @@ export function rejected(message: string, reason: string, reasonCode: number | n
   return new AppError('broker.rejected', message, { details: { reason_code: reasonCode, reason }, cause })
 }
 
-/** TLS alerts by which a broker refuses the certificate of its client, or the lack of one (RFC 8446 §6.2). */
+/**
+ * TLS alerts by which a broker refuses the certificate of its client, or the lack of one (RFC 8446 §6.2), in the names of
+ * OpenSSL before and since 3.5.
+ */
 const CLIENT_CERTIFICATE_ALERT =
-  /^ERR_SSL_(?:SSLV3|TLSV1|TLSV13)_ALERT_((?:BAD_|UNSUPPORTED_)?CERTIFICATE(?:_REVOKED|_EXPIRED|_UNKNOWN|_REQUIRED)?|UNKNOWN_CA|ACCESS_DENIED)$/
+  /^ERR_SSL_(?:SSL\/TLS|SSLV3|TLSV1|TLSV13)_ALERT_((?:BAD_|UNSUPPORTED_)?CERTIFICATE(?:_REVOKED|_EXPIRED|_UNKNOWN|_REQUIRED)?|UNKNOWN_CA|ACCESS_DENIED)$/
 
 /** The refusal behind an error of a TLS stream, when the broker refused our certificate; it may come after the handshake. */
 export function clientCertificateRefusal(err: unknown): AppError | undefined {

@@ -19,7 +19,12 @@ export interface TlsTarget {
   readonly client: { readonly certificate: string; readonly key: Secret<string> } | undefined
 }
 
-function secureContext({ caCert, client, minVersion }: TlsTarget): SecureContext {
+/**
+ * Reads certificates and keys, before anything is dialled: what is wrong with them must not depend on who answers there.
+ *
+ * @throws {AppError} `integration.invalid` for what is no usable PEM
+ */
+export function createTlsContext({ caCert, client, minVersion }: TlsTarget): SecureContext {
   try {
     if (caCert !== undefined) new X509Certificate(caCert) // the context below ignores what is no certificate
     return createSecureContext({
@@ -38,11 +43,19 @@ function secureContext({ caCert, client, minVersion }: TlsTarget): SecureContext
   }
 }
 
+/** Texts of OpenSSL for which Node has no name, with those that OpenSSL gives them (`X509_verify_cert_error_string`). */
+const UNNAMED: ReadonlyMap<string, string> = new Map([
+  ['EE certificate key too weak', 'EE_KEY_TOO_SMALL'],
+  ['CA certificate key too weak', 'CA_KEY_TOO_SMALL'],
+  ['CA signature digest algorithm too weak', 'CA_MD_TOO_WEAK'],
+])
+
 function failure(socket: TLSSocket, err: unknown): AppError {
   // Set by Node, as a code, only when the chain or the name did not verify; the declared type is wrong.
   const refused = socket.authorizationError as unknown
   if (typeof refused === 'string') {
-    return rejected("The broker's certificate was refused.", refused, null, err)
+    const reason = (refused === 'UNSPECIFIED' && UNNAMED.get((err as Error).message)) || refused
+    return rejected("The broker's certificate was refused.", reason, null, err)
   }
   return clientCertificateRefusal(err) ?? unreachable(err)
 }
@@ -51,12 +64,12 @@ function failure(socket: TLSSocket, err: unknown): AppError {
  * Speaks TLS over a connected socket and resolves only when chain and name have verified.
  *
  * @throws {AppError} `broker.rejected` for a certificate that was refused, by either side, and for a classical key exchange
- * where a post-quantum one is required; `broker.unreachable` when no TLS was spoken; `integration.invalid` for bad PEM
+ * where a post-quantum one is required; `broker.unreachable` when no TLS was spoken
  */
 export async function startTls(
   raw: Socket,
   hostname: string,
-  target: TlsTarget,
+  { target, context }: { target: TlsTarget; context: SecureContext },
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   const name = target.serverName ?? hostname
@@ -64,7 +77,7 @@ export async function startTls(
     socket: raw,
     host: name, // what the certificate is compared with
     ...(isIP(name) === 0 && { servername: name }), // RFC 6066 §3: never an address
-    secureContext: secureContext(target),
+    secureContext: context,
     minVersion: target.minVersion,
     ...(target.alpn.length > 0 && { ALPNProtocols: [...target.alpn] }),
   })

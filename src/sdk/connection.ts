@@ -3,6 +3,7 @@ import type { Secret } from '../core/secret.ts'
 import { withAttempts } from './attempts.ts'
 import type { CallClock } from './call-clock.ts'
 import { type Exchanged, type ExchangeRequest, encodeBody, exchange } from './exchange.ts'
+import type { Quota } from './rate-limit.ts'
 import { SealwireError } from './sealwire-error.ts'
 import { dataOf } from './wrapper.ts'
 
@@ -41,11 +42,13 @@ export type Connection = ReturnType<typeof createConnection>
 /** Wires one server, one API key and the limits of calls together. */
 export function createConnection({ baseUrl, apiKey, fetch, clock, timeoutMs, maxRetries }: ConnectionOptions) {
   let skewMs: number | undefined
+  let quotas: readonly Quota[] = []
 
   /** Sends one request, and notes what the server thinks of the time. */
   async function exchangeAndNote(request: ExchangeRequest): Promise<Exchanged> {
     const answer = await exchange(fetch, request)
     if (answer.dateMs !== undefined) skewMs = answer.dateMs - clock.now()
+    if (answer.quotas.length > 0) quotas = answer.quotas
     return answer
   }
 
@@ -80,6 +83,8 @@ export function createConnection({ baseUrl, apiKey, fetch, clock, timeoutMs, max
     exchange: exchangeAndNote,
     /** How far the clock of the server is ahead of this one, by the last `Date` header; a hint only. */
     skewMs: () => skewMs,
+    /** What the last answer that named quotas said of them. */
+    quotas: () => quotas,
     /** The id of the API key, where it can be read from the key. */
     apiKeyId: apiKey && apiKeyIdOf(apiKey),
 

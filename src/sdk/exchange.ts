@@ -1,5 +1,6 @@
 import { concatBytes, decodeUtf8, utf8 } from '../core/bytes.ts'
 import { parseStrictJson } from '../core/strict-json.ts'
+import { parseQuotas, type Quota } from './rate-limit.ts'
 import { SealwireError } from './sealwire-error.ts'
 
 /** Answers over this are refused: 16 MiB. */
@@ -20,6 +21,8 @@ export interface Exchanged {
   retryAfterS: number | undefined
   /** The `Date` header, in Unix milliseconds; nobody signed it. */
   dateMs: number | undefined
+  /** Quotas of the caller; empty where the answer names none. */
+  quotas: readonly Quota[]
   /** `undefined` where the body is not JSON. */
   json: unknown
 }
@@ -100,7 +103,8 @@ export async function exchange(fetch: typeof globalThis.fetch, request: Exchange
     const bytes = await readBody(response)
     const retryAfterS = parseRetryAfter(response.headers.get('Retry-After'))
     const dateMs = parseDate(response.headers.get('Date'))
-    return { httpStatus: response.status, retryAfterS, dateMs, json: parseBody(bytes) }
+    const quotas = parseQuotas(response.headers.get('RateLimit-Policy'), response.headers.get('RateLimit'))
+    return { httpStatus: response.status, retryAfterS, dateMs, quotas, json: parseBody(bytes) }
   } catch (err) {
     if (signal.aborted || err instanceof SealwireError) throw err
     throw networkError(err)

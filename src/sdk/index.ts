@@ -27,6 +27,8 @@ export type {
   UnlockInput,
 } from './integrations.ts'
 export type { RotatedTenantKey, TenantKey, TenantKeyPurpose, VaultMove } from './keys.ts'
+export type { MessageProperties, ReceivedProperties } from './message-properties.ts'
+export type { MessageOutcome, MessageStatus } from './message-status.ts'
 export type { Policy, PolicyChanges, PolicyInput, PolicyRevision } from './policies.ts'
 export type {
   AccessAction,
@@ -48,9 +50,20 @@ export type {
   PublishOptions,
   PublishResult,
   ReceivedMessage,
+  RequestInput,
+  RequestResult,
   SubscribeInput,
   SubscribeResult,
 } from './proxy.ts'
+export type {
+  BatchDryRunResult,
+  BatchInput,
+  BatchMessage,
+  BatchResult,
+  ItemOutcome,
+  PublishedItem,
+} from './publish-batch.ts'
+export type { Quota } from './rate-limit.ts'
 export {
   createRecipient,
   type NewRecipient,
@@ -64,6 +77,8 @@ export type { Opened } from './sealed-call.ts'
 export { Sealwire, type SealwireOptions } from './sealwire.ts'
 export { type Claim, type LocalErrorCode, type Outcome, SealwireError, UnprotectedError } from './sealwire-error.ts'
 export type {
+  BrokerCredential,
+  BrokerHost,
   CustodyOption,
   RotatedEntry,
   RotateOptions,

@@ -11,6 +11,8 @@ export interface IntegrationConfig {
   topic?: string
   /** Topic filters. */
   topics?: string[]
+  /** Where requests await their replies unless they name a topic: `<replyPrefix>/<API key id>/<random>`. */
+  replyPrefix?: string
   qos?: 0 | 1 | 2
   /** Absent: `mqtts` when the port is 8883 or a certificate is given, else `mqtt`. */
   protocol?: 'mqtt' | 'mqtts' | 'ws' | 'wss'
@@ -114,7 +116,7 @@ export function createIntegrations(connection: Pick<Connection, 'call' | 'repeat
       ) as Integration
     },
 
-    /** Reads all of them, page by page. */
+    /** Reads all of them, page by page; not those whose stored settings the server does not understand, which `get` refuses. */
     async list(options?: CallOptions): Promise<Integration[]> {
       return (await readPages(connection, PATH, options)) as Integration[]
     },

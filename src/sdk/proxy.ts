@@ -1,5 +1,8 @@
 import { toBase64 } from '../core/base64.ts'
 import { type CallOptions, type Connection, newIdempotencyKey } from './connection.ts'
+import { type MessageProperties, type ReceivedProperties, textOfProperties } from './message-properties.ts'
+import { getMessage, type MessageStatus } from './message-status.ts'
+import { type BatchDryRunResult, type BatchInput, type BatchResult, batchOf } from './publish-batch.ts'
 import { type Opened, type Reader, sealedCall } from './sealed-call.ts'
 import { SealwireError } from './sealwire-error.ts'
 import { fromWire, toWire } from './wire-names.ts'
@@ -14,12 +17,23 @@ export interface PublishInput {
   encoding?: 'utf8' | 'base64' | 'json'
   qos?: 0 | 1 | 2
   retain?: boolean
+  properties?: MessageProperties
+}
+
+export interface RequestInput extends Omit<PublishInput, 'retain'> {
+  /**
+   * `responseTopic` is where the reply is awaited, not the topic of the message; by default a fresh topic under the `replyPrefix` of the integration.
+   * `correlationData` tells replies apart; by default 16 random bytes.
+   */
+  properties?: MessageProperties
+  /** Milliseconds from the acknowledgement on, 0 to 25,000; 5,000 by default. */
+  waitMs?: number
 }
 
 export interface PublishOptions extends CallOptions {
   /** Names the publish across processes, 1 to 255 of `[A-Za-z0-9_:-]`; the server remembers it for 24 h. Random by default. */
   idempotencyKey?: string
-  /** How long the server may wait for the broker: 10,000 by default, at most 30,000. */
+  /** How long the server may wait for the broker, at most 30,000: its `REQUEST_DEADLINE_MS` (10,000) without one. */
   deadlineMs?: number
 }
 
@@ -57,21 +71,47 @@ export interface ReceivedMessage {
   qos: 0 | 1 | 2
   retain: boolean
   /** MQTT 5 properties that the publisher gave. */
-  properties: Record<string, unknown>
+  properties: ReceivedProperties
   receivedAt: string
 }
 
 export interface SubscribeResult {
   grantedQos: 0 | 1 | 2
   messages: ReceivedMessage[]
+  /** There may have been more: a bound was met, or the broker, or what says what is allowed, was away meanwhile. */
   truncated: boolean
+}
+
+/** What became of the message, which holds with or without a reply, and the reply. */
+export interface RequestResult extends PublishResult {
+  responseTopic: string
+  /** Base64. */
+  correlationData: string
+  reply: ReceivedMessage | null
+  /**
+   * Why there is no reply: none came in time, the connection that it would have come on ended, policy or allow list withheld
+   * it or could not be asked, it is longer than an answer holds, or an earlier attempt with the same key had one, and replies are not kept.
+   */
+  noReply?: 'timeout' | 'connection_ended' | 'withheld' | 'too_large' | 'not_kept'
 }
 
 export interface DryRunResult {
   dryRun: true
   allowed: boolean
-  operation: 'publish' | 'subscribe'
+  operation: 'publish' | 'subscribe' | 'request'
   topic: string
+  /** As they would be forwarded, or asked of the broker. */
+  qos: 0 | 1 | 2
+  retain: boolean
+  /** Why policy or allow list say what they say. */
+  reason: string
+  /** Id of the rule that decided. */
+  rule: string | null
+  /** `null`: `config.topic` and `config.topics` decided. */
+  policyId: string | null
+  policyRevision: number | null
+  /** What a guard would refuse or record. */
+  guard: string | null
   /** One line for each check, in order. */
   trace: string[]
 }
@@ -79,10 +119,15 @@ export interface DryRunResult {
 const OPERATION = 'proxy.outbound'
 const PATH = '/api/v2/proxy/outbound'
 
-function encodingOf(input: PublishInput): { message: unknown; encoding: 'utf8' | 'base64' | 'json' } {
+function encodingOf(input: PublishInput | RequestInput): { message: unknown; encoding: 'utf8' | 'base64' | 'json' } {
   const { message, encoding } = input
   if (message instanceof Uint8Array) return { message: toBase64(message), encoding: 'base64' }
   return { message, encoding: encoding ?? (typeof message === 'string' ? 'utf8' : 'json') }
+}
+
+function messageOf(input: PublishInput | RequestInput): PublishInput | RequestInput {
+  const { properties } = input
+  return { ...input, ...encodingOf(input), ...(properties && { properties: textOfProperties(properties) }) }
 }
 
 function parseIdempotencyKey(key: string): string {
@@ -103,14 +148,15 @@ function needReader(reader: Reader | undefined): Reader {
 export function createProxy(connection: Connection, reader: Reader | undefined) {
   async function outbound(
     operation: string,
-    input: PublishInput | SubscribeInput,
+    input: PublishInput | SubscribeInput | RequestInput | BatchInput,
     options: PublishOptions,
     dryRun?: true,
   ) {
     const ready = needReader(reader)
     const idempotencyKey = parseIdempotencyKey(options.idempotencyKey ?? newIdempotencyKey())
     const headers = options.deadlineMs === undefined ? {} : { 'Request-Deadline-Ms': String(options.deadlineMs) }
-    const { integrationId, ...payload } = 'message' in input ? { ...input, ...encodingOf(input) } : input
+    const { integrationId, ...payload } =
+      'message' in input ? messageOf(input) : 'messages' in input ? batchOf(input) : input
     const body = toWire({ integrationId, operation, payload, dryRun })
     const call = { method: 'POST', path: PATH, operation: OPERATION, idempotencyKey, headers, body } as const
     const { result, envelope } = await sealedCall(connection, ready, call, options)
@@ -129,6 +175,19 @@ export function createProxy(connection: Connection, reader: Reader | undefined) 
     },
 
     /**
+     * Publishes 1 to 1,000 messages in order, under one envelope, and tells what became of each. A result with `outcome:
+     * 'partial'` holds messages that did not go out. What was not written when the connection was lost or the deadline passed
+     * is `unavailable`; send those again with another call, and those that are `unknown` only if they may arrive twice.
+     *
+     * @throws {SealwireError} when no message went out, with `details.counts`, and `details.items` unless all ended alike;
+     * outcome `unknown` when one may have. A malformed message refuses the whole: the error names `payload.messages[17]`
+     */
+    async publishBatch(input: BatchInput, options: PublishOptions = {}): Promise<Opened<BatchResult>> {
+      const opened = await outbound('publish', input, options)
+      return opened as Opened<BatchResult>
+    },
+
+    /**
      * Subscribes, collects messages until a bound is met, and unsubscribes.
      *
      * @throws {SealwireError}
@@ -138,10 +197,40 @@ export function createProxy(connection: Connection, reader: Reader | undefined) 
       return opened as Opened<SubscribeResult>
     },
 
+    /**
+     * Publishes a message and awaits its reply: the first message on its response topic that bears its correlation data.
+     * Needs MQTT 5, and an integration that allows `publish` and `subscribe`. Without a reply in time, `reply` is `null` and
+     * `noReply` says why; what became of the message is told all the same.
+     *
+     * @throws {SealwireError} outcome `unknown` when the message may have gone out; `details.replied` is then `true` where a
+     * reply came all the same. Its content is not told: an error may travel without an envelope
+     */
+    async request(input: RequestInput, options: PublishOptions = {}): Promise<Opened<RequestResult>> {
+      const opened = await outbound('request', input, options)
+      return opened as Opened<RequestResult>
+    },
+
+    /**
+     * Tells what became of a message, by the `messageId` of an answer or of an error's `details`; `msg_….17` is message 17 of
+     * a batch, from 0. An acknowledgement that came after the answer is told too.
+     *
+     * @throws {SealwireError} `object.not_found` when nothing of it has been sent so far; while its publish runs (409
+     * `idempotency.running`), that may change
+     */
+    async message(id: string, options: CallOptions = {}): Promise<Opened<MessageStatus>> {
+      return getMessage(connection, needReader(reader), id, options)
+    },
+
+    /** Tells of every message of a batch whether it would be allowed, as if it came alone, and sends nothing. */
+    async dryRunBatch(input: BatchInput, options: CallOptions = {}): Promise<Opened<BatchDryRunResult>> {
+      const opened = await outbound('publish', input, options, true)
+      return opened as Opened<BatchDryRunResult>
+    },
+
     /** Runs every check that the call would meet, and sends nothing to the broker. */
     async dryRun(
-      operation: 'publish' | 'subscribe',
-      input: PublishInput | SubscribeInput,
+      operation: 'publish' | 'subscribe' | 'request',
+      input: PublishInput | SubscribeInput | RequestInput,
       options: CallOptions = {},
     ): Promise<Opened<DryRunResult>> {
       const opened = await outbound(operation, input, options, true)

@@ -83,12 +83,12 @@ export async function sealedCall(
   call: Call & { operation: string; idempotencyKey?: string },
   options: CallOptions | undefined,
 ): Promise<Opened<unknown>> {
-  const body = encodeBody(call.body)
+  const body = call.body === undefined ? undefined : encodeBody(call.body)
   const target = apiTarget(call.path)
   return connection.repeat({ ...call, idempotent: call.idempotencyKey !== undefined }, options, async (signal) => {
     const keys = await issuers.load(signal)
     const nonce = provider.randomBytes(NONCE_BYTES)
-    const rqh = requestHash(provider, { nonce, method: call.method, target, body })
+    const rqh = requestHash(provider, { nonce, method: call.method, target, body: body ?? new Uint8Array() })
     const headers = {
       ...call.headers,
       'Envelope-Nonce': toBase64Url(nonce),

@@ -12,6 +12,7 @@ import { createIssuerKeys } from './issuer-keys.ts'
 import { createKeys } from './keys.ts'
 import { createPolicies } from './policies.ts'
 import { createProxy } from './proxy.ts'
+import type { Quota } from './rate-limit.ts'
 import { createReaders } from './readers.ts'
 import type { Recipient } from './recipient.ts'
 import { createRecipients } from './recipients.ts'
@@ -65,6 +66,7 @@ export class Sealwire {
   readonly recipients: ReturnType<typeof createRecipients>
   readonly apiKeys: ReturnType<typeof createApiKeys>
   readonly encryption: ReturnType<typeof createEncryption> & ReturnType<typeof createDataEncryption>
+  readonly #connection: ReturnType<typeof createConnection>
 
   /** @throws {SealwireError} `request.invalid` for a base URL or an API key that is none */
   constructor(options: SealwireOptions) {
@@ -81,6 +83,7 @@ export class Sealwire {
     const issuers = root === undefined ? undefined : createIssuerKeys(connection, provider, root)
     const reader = recipient && issuers && { provider, readers: createReaders(provider, clock, recipient), issuers }
 
+    this.#connection = connection
     this.vault = createVault(connection)
     this.integrations = createIntegrations(connection)
     this.keys = createKeys(connection)
@@ -90,5 +93,13 @@ export class Sealwire {
     this.apiKeys = createApiKeys(connection)
     const opening = createEncryption({ provider, clock, reader, issuers, maxRetries })
     this.encryption = { ...opening, ...createDataEncryption(connection) }
+  }
+
+  /**
+   * The quotas of this API key and its tenant, by the last answer that named them; empty before. A hint for pacing, because
+   * nobody signed it. A call beyond a quota waits as the server says and is sent again, within `maxRetries` and `timeoutMs`.
+   */
+  get quotas(): readonly Quota[] {
+    return this.#connection.quotas()
   }
 }

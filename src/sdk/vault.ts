@@ -3,12 +3,32 @@ import { custodyHeaders } from './custody-headers.ts'
 import { readPages } from './pages.ts'
 import { fromWire, toWire } from './wire-names.ts'
 
+export type BrokerHost = {
+  /** A DNS name or an address, never a URL. */
+  hostname: string
+  port: number
+}
+
+/** Values of a `custom_kv` that an integration with an MQTT broker uses; their names are those of the wire. */
+export type BrokerCredential = (
+  | (BrokerHost & { hosts?: never })
+  /** One broker at 1 to 8 places, tried in their order until one lets us in. */
+  | { hosts: readonly BrokerHost[]; hostname?: never; port?: never }
+) & {
+  username?: string
+  password?: string
+  /** PEM. */
+  client_cert?: string
+  client_key?: string
+  ca_cert?: string
+}
+
 export interface SealInput {
   name?: string
   /** `custom_kv` for an MQTT broker. */
   credentialType: string
-  /** For MQTT: `hostname`, `port`, and where needed `username`, `password`, `client_cert`, `client_key`, `ca_cert`. */
-  values: Record<string, unknown>
+  /** For MQTT a {@link BrokerCredential}. */
+  values: BrokerCredential | Record<string, unknown>
   ttlDays?: number
   metadata?: Record<string, unknown>
   /** A custody key is made, and nothing opens the entry without it: see {@link SealedEntry}. */
@@ -122,7 +142,7 @@ export function createVault(connection: Pick<Connection, 'call' | 'repeat' | 'se
      */
     async rotate(
       id: string,
-      values?: Record<string, unknown>,
+      values?: BrokerCredential | Record<string, unknown>,
       { custodyKey, splitCustody, ...options }: RotateOptions = {},
     ): Promise<RotatedEntry> {
       const path = `/api/v2/vault/rotate/${pathSegment(id)}`

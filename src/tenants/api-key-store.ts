@@ -23,6 +23,11 @@ export interface StoredApiKey extends ApiKey {
   pepperId: string
 }
 
+export interface PresentedApiKey extends StoredApiKey {
+  /** Cost units a second that the operator gave the tenant; null: the deployment's. */
+  rateLimit: number | null
+}
+
 interface ApiKeyRow {
   id: string
   tenant_id: string
@@ -33,6 +38,13 @@ interface ApiKeyRow {
   created_at: Date
   expires_at: Date | null
   revoked_at: Date | null
+}
+
+type PresentedKeyRow = ApiKeyRow & {
+  sandbox: boolean
+  digest: Uint8Array
+  pepper_id: string
+  rate_limit: number | null
 }
 
 const COLUMNS =
@@ -53,14 +65,16 @@ function mapRow(row: ApiKeyRow): ApiKey {
 }
 
 /** Finds a key by its id alone: the caller's tenant is what the key tells. Revoked ones count as absent. */
-export async function findPresentedKey(db: Queryable, id: string): Promise<StoredApiKey | undefined> {
-  const { rows } = await db.query<ApiKeyRow & { sandbox: boolean; digest: Uint8Array; pepper_id: string }>(
-    `select ${COLUMNS}, k.digest, k.pepper_id, t.sandbox
+export async function findPresentedKey(db: Queryable, id: string): Promise<PresentedApiKey | undefined> {
+  const { rows } = await db.query<PresentedKeyRow>(
+    `select ${COLUMNS}, k.digest, k.pepper_id, t.sandbox, t.rate_limit
      from api_keys k join tenants t on t.id = k.tenant_id where k.id = $1 and k.revoked_at is null`,
     [id],
   )
   const row = rows[0]
-  return row && { ...mapRow(row), sandbox: row.sandbox, digest: copyBytes(row.digest), pepperId: row.pepper_id }
+  if (!row) return undefined
+  const { sandbox, pepper_id: pepperId, rate_limit: rateLimit } = row
+  return { ...mapRow(row), sandbox, digest: copyBytes(row.digest), pepperId, rateLimit }
 }
 
 export async function findApiKey(db: Queryable, tenantId: string, id: string): Promise<ApiKey | undefined> {

@@ -56,7 +56,7 @@ export function createAuthenticate(deps: {
     const stored = await findPresentedKey(db, keyId)
     if (!stored) return undefined
     if (!peppers.find(stored.pepperId)) await peppers.refresh() // another process may have made one a moment ago
-    const { tenantId, role, sandbox } = stored
+    const { tenantId, role, sandbox, rateLimit } = stored
     const ofRole = scopesOf(role)
     return {
       principal: {
@@ -64,6 +64,7 @@ export function createAuthenticate(deps: {
         keyId,
         role,
         sandbox,
+        ...(rateLimit === null ? {} : { rateLimit }),
         scopes: new Set(stored.scopes.filter((scope) => ofRole.has(scope))),
       },
       kind: sandbox ? 'test' : 'live',

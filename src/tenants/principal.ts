@@ -26,6 +26,8 @@ export interface Principal {
   /** The intersection of the role's scopes and those the key was given. */
   readonly scopes: ReadonlySet<Scope>
   readonly sandbox: boolean
+  /** Cost units a second that the operator gave the tenant; absent: the deployment's. */
+  readonly rateLimit?: number
 }
 
 /** Reports whether `role` is at most `limit`. */

@@ -10,7 +10,7 @@ import { isExpired, type StoredEntry } from './entry-store.ts'
 import type { RecordKeeper } from './record-keeper.ts'
 import { findCurrentRecord, type RecordRow } from './record-store.ts'
 import { vaultTopicKey } from './share-cache.ts'
-import { decodeValues } from './values.ts'
+import { decodeMembers, decodeValues } from './values.ts'
 
 export interface FoundEntry {
   entry: StoredEntry
@@ -32,6 +32,8 @@ export interface EntryOpener {
   values(found: FoundEntry, by: Caller, share?: CustodyShare): Promise<Record<string, unknown>>
   /** As `values`, with a share that has opened the entry before: not counted with the wrong ones. */
   valuesByHeldShare(found: FoundEntry, share?: CustodyShare): Promise<Record<string, unknown>>
+  /** Some members only, of an entry that opens without a share; of the others no text is made. */
+  members(found: FoundEntry, names: ReadonlySet<string>): Promise<Record<string, unknown>>
 }
 
 function read(bytes: Bytes): Record<string, unknown> {
@@ -86,6 +88,15 @@ export function createEntryOpener(deps: {
     async valuesByHeldShare(found, share) {
       assertOpenable(found, share, false)
       return read(await open(found, share))
+    },
+    async members(found, names) {
+      assertOpenable(found, undefined, false)
+      const bytes = await open(found, undefined)
+      try {
+        return decodeMembers(bytes, names)
+      } finally {
+        wipe(bytes)
+      }
     },
   }
 }

@@ -48,6 +48,35 @@ export function decodeValues(bytes: Uint8Array): Record<string, unknown> {
   return JSON.parse(decodeUtf8(bytes)) as Record<string, unknown>
 }
 
+const [QUOTE, BACKSLASH, COLON, COMMA] = [0x22, 0x5c, 0x3a, 0x2c]
+const OPENING = [0x7b, 0x5b]
+const CLOSING = [0x7d, 0x5d]
+
+/**
+ * Reads some members of what {@link encodeValues} wrote, and makes no text of the values of the others: they may be secrets,
+ * and text cannot be wiped.
+ */
+export function decodeMembers(bytes: Uint8Array, wanted: ReadonlySet<string>): Record<string, unknown> {
+  const found: [name: string, value: unknown][] = []
+  const parse = (from: number, to: number): unknown => JSON.parse(decodeUtf8(bytes.subarray(from, to)))
+  let [depth, from, colon, inText] = [0, 1, 0, false]
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0
+    if (inText) {
+      if (byte === BACKSLASH) at++
+      else if (byte === QUOTE) inText = false
+    } else if (byte === QUOTE) inText = true
+    else if (OPENING.includes(byte)) depth++
+    else if (byte === COLON && depth === 1) colon = at
+    else if (depth === 1 && (byte === COMMA || CLOSING.includes(byte))) {
+      const name = String(parse(from, colon))
+      if (wanted.has(name)) found.push([name, parse(colon + 1, at)])
+      from = at + 1
+    } else if (CLOSING.includes(byte)) depth--
+  }
+  return Object.fromEntries(found)
+}
+
 /**
  * Writes the metadata of an entry as JSON; it is not secret.
  *

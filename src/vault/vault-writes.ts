@@ -19,6 +19,12 @@ export interface VaultDeps extends RecordKeeperDeps {
   audit: Audit
   /** Ids of the integrations that use an entry; asked within the transaction that deletes it. */
   usersOf: (tx: Queryable, tenantId: string, entryId: string) => Promise<readonly string[]>
+  /**
+   * Asked before new values replace those of an entry. Absent: what is wrong with them shows at their first use.
+   *
+   * @throws {AppError} what the caller is to be told
+   */
+  judgeValues?: (tenantId: string, entryId: string, values: Readonly<Record<string, unknown>>) => Promise<void>
 }
 
 /** An entry as it was written, with the share where a new one was made: the only copy, whoever asked for it wipes it. */
@@ -35,7 +41,7 @@ export interface VaultWrites {
    * `enable`. With new values `enable` needs no share: the way out of a lost one. Every version before is shredded.
    *
    * @throws {AppError} `credential.expired` without new values; `precondition.failed` when it changed meanwhile;
-   * `custody.required`, and for a share `rate.limited`, `custody.rejected`, `request.invalid`
+   * `custody.required`, and for a share `rate.limited`, `custody.rejected`, `request.invalid`; what `judgeValues` throws
    */
   rotate(
     caller: Caller,
@@ -63,7 +69,7 @@ export function createVaultWrites(
     forget: (topicKey: string) => void
   },
 ): VaultWrites {
-  const { provider, audit, clock, feed, tenantKeys, usersOf, change, keeper, opener, forget } = deps
+  const { provider, audit, clock, feed, tenantKeys, usersOf, judgeValues, change, keeper, opener, forget } = deps
 
   async function sealVersion(entry: StoredEntry, plaintext: Bytes, share?: CustodyShare): Promise<SealedVersion> {
     const context = contextOf(entry)
@@ -126,6 +132,7 @@ export function createVaultWrites(
     async rotate(caller, id, values, custody = {}) {
       const { enable = false } = custody
       const found = await opener.find(caller.tenantId, id)
+      if (values) await judgeValues?.(caller.tenantId, id, values)
       const plaintext = await auditedNextPlaintext(caller, found, values, custody)
       const updatedAt = new Date(clock.now())
       const expiresAt = values ? expiryOf(found.entry.ttlDays, updatedAt.getTime()) : found.entry.expiresAt

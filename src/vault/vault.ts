@@ -59,6 +59,12 @@ export interface Vault extends VaultWrites {
    */
   open(tenantId: string, id: string, share?: CustodyShare): Promise<OpenedEntry>
   /**
+   * Returns some members, which are no secrets; no text is made of the others. Leaves no row.
+   *
+   * @throws {AppError} `credential.expired`, `custody.required`
+   */
+  peek(tenantId: string, id: string, names: ReadonlySet<string>): Promise<Record<string, unknown>>
+  /**
    * Opens an entry in split custody and forgets the values: proves that the share is its own. Leaves no row of its own.
    *
    * @returns the version that it opened
@@ -152,6 +158,8 @@ export function createVault(deps: VaultDeps): Vault {
       const found = await opener.find(tenantId, id)
       return { version: found.entry.version, values: await opener.valuesByHeldShare(found, share) }
     },
+
+    peek: async (tenantId, id, names) => opener.members(await opener.find(tenantId, id), names),
 
     async verifyShare(caller, id, share) {
       const found = await opener.find(caller.tenantId, id)

@@ -14,8 +14,16 @@ const beforeMessaging = [
 ]
 const beforeSurfaces = [...beforeMessaging, 'messaging']
 
-/** The composition root: `app.ts` and the two files that it is made of. */
-const composition = [...beforeSurfaces, 'broker-auth', 'gateway', 'http', 'foundation.ts', 'services.ts']
+/** The composition root: `app.ts` and the files that it is made of. */
+const composition = [
+  ...beforeSurfaces,
+  'broker-auth',
+  'gateway',
+  'http',
+  'foundation.ts',
+  'services.ts',
+  'stop-signals.ts',
+]
 
 /** Folders of `src/`, and files at its top, with what each may import besides itself. */
 export const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -48,6 +56,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   cli: ['core', 'policy', 'config', 'sdk', 'app.ts'],
   'foundation.ts': beforeSurfaces,
   'services.ts': composition.filter((name) => name !== 'services.ts'),
+  'stop-signals.ts': [],
   'app.ts': composition,
   'main.ts': ['core', 'config', 'observability', 'app.ts'],
 }

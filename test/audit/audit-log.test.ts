@@ -215,6 +215,43 @@ describe('audit log', () => {
     assert.deepEqual(await seqs(tenantId), [1, 2, 3, 4, 5, 6, 7])
   })
 
+  test('a tenant that records all it can is refused, and the next one is not', async () => {
+    const [busy, other] = [newId('ten'), newId('ten')]
+    const { gate, trouble } = troubled()
+    const audit = auditOn(gate, { limits: { maxQueuedRows: 600 } })
+    await Promise.all([audit.record(eventOf(busy)), audit.record(eventOf(other))])
+    trouble.next = 'hold'
+    const many = Array.from({ length: 100 }, () => eventOf(busy))
+    const calls = Array.from({ length: 8 }, () => audit.record(...many))
+    const settled = Promise.allSettled(calls)
+    const waiting = Array.from({ length: 50 }, () => audit.record(eventOf(other)))
+    await eventually(async () => trouble.held[0])
+    trouble.held.pop()?.()
+    await Promise.all(waiting)
+    assert.equal((await settled).filter(({ status }) => status === 'rejected').length, 4, 'two thirds were to be had')
+    await audit.close()
+  })
+
+  test('rows of one tenant wait for a flush, and not for all that another has recorded before', async () => {
+    const [busy, other] = [newId('ten'), newId('ten')]
+    const { gate, trouble } = troubled()
+    const audit = auditOn(gate, { limits: { maxFlushRows: 16 } })
+    await Promise.all([audit.record(eventOf(busy)), audit.record(eventOf(other))])
+    trouble.next = 'hold'
+    let committed = 0
+    const before = Array.from({ length: 100 }, async (_, i) => {
+      await audit.record(eventOf(busy, { detail: { version: i } }))
+      assert.equal(committed++, i, 'in its order')
+    })
+    await eventually(async () => trouble.held[0])
+    const one = audit.record(eventOf(other))
+    trouble.held.pop()?.()
+    await one
+    assert.ok(committed <= 32, `${committed} of the other's were committed before it`)
+    await Promise.all(before)
+    await audit.close()
+  })
+
   test('a database that hangs is given up on time, also by those behind it, whose rows are then never written', async () => {
     const tenantId = newId('ten')
     const { gate, trouble } = troubled()

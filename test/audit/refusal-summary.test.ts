@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assertKnownEvent } from '#src/audit/actions.ts'
 import type { AuditEvent } from '#src/audit/audit.ts'
-import { createRefusalSummary } from '#src/audit/refusal-summary.ts'
+import { createRefusalSummary, limitedEvent, limitedSource } from '#src/audit/refusal-summary.ts'
 import { AppError } from '#src/core/errors.ts'
 import { NO_TENANT } from '#src/core/ids.ts'
 import { isUnavailable } from './parts.ts'
@@ -62,4 +62,41 @@ test('a flood from many sources takes a bounded number of counters', async () =>
   const counted = rows()
   assert.equal(counted.length, 10_001)
   assert.deepEqual(counted.at(-1)?.slice(0, 2), ['others', 500])
+})
+
+test('refusals by a limit are one row for a key, a code and a minute, in the chain of its tenant', async () => {
+  const { clock, audit, events } = parts()
+  const summary = createRefusalSummary({ audit, clock, eventOf: limitedEvent })
+  const consumer = { tenantId: 'ten_1', keyId: 'key_1' }
+  for (let i = 0; i < 1000; i++) summary.count(limitedSource(consumer, 'rate.limited'))
+  summary.count(limitedSource(consumer, 'server.busy'))
+  summary.count(limitedSource({ tenantId: 'ten_2', keyId: 'key_2' }, 'rate.limited'))
+  await summary.close()
+  assert.deepEqual(
+    events.map(({ tenantId, action, actor, detail }) => [
+      tenantId,
+      action,
+      actor.id,
+      detail?.['code'],
+      detail?.['count'],
+    ]),
+    [
+      ['ten_1', 'request.limited_summary', 'key_1', 'rate.limited', 1000],
+      ['ten_1', 'request.limited_summary', 'key_1', 'server.busy', 1],
+      ['ten_2', 'request.limited_summary', 'key_2', 'rate.limited', 1],
+    ],
+  )
+})
+
+test('a flood of refusals by a limit from many keys goes to the chain of the deployment when it is too much to tell apart', async () => {
+  const { clock, audit, events } = parts()
+  const summary = createRefusalSummary({ audit, clock, eventOf: limitedEvent })
+  for (let i = 0; i < 10_001; i++)
+    summary.count(limitedSource({ tenantId: 'ten_1', keyId: `key_${i}` }, 'rate.limited'))
+  await summary.close()
+  const others = events.filter(({ tenantId }) => tenantId === NO_TENANT)
+  assert.deepEqual(
+    others.map(({ detail }) => [detail?.['code'], detail?.['count']]),
+    [['others', 1]],
+  )
 })

@@ -180,6 +180,22 @@ describe('commands of the operator', () => {
     assert.deepEqual(asked, [])
   })
 
+  test('tenants set gives a tenant a quota or takes it back, and takes no other words', async () => {
+    for (const [text, rateLimit, said] of [
+      ['5000', 5000, '5000 cost units a second'],
+      ['default', null, 'the quota of the server'],
+    ] as const) {
+      asked.length = 0
+      const { code, out, err } = await runCli(['tenants', 'set', 'ten_2', '--rate-limit', text], { operator: load })
+      assert.deepEqual([code, out, err], [0, '', `ten_2: ${said}.`])
+      assert.deepEqual(asked, [['ten_2', { rateLimit }]])
+    }
+    asked.length = 0
+    for (const wrong of ['199', '1000001', '-1', '1e4', '', 'none'])
+      assert.equal((await runCli(['tenants', 'set', 'ten_2', '--rate-limit', wrong], { operator: load })).code, 2)
+    assert.deepEqual(asked, [])
+  })
+
   test('a wrong configuration exits 1, names the variable, and not its value', async () => {
     const { code, out, err } = await runCli(['init'], { env: { PORT: 'hunter2' }, operator: load })
     assert.deepEqual([code, out], [1, ''])

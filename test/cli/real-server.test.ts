@@ -7,6 +7,7 @@ import { utf8 } from '#src/core/bytes.ts'
 import { parseRecipient, Sealwire, type SealwireError } from '#src/sdk/index.ts'
 import { runCli } from '#test/support/cli.ts'
 import { PASSWORD, startPlant } from '#test/support/plant.ts'
+import { startResponder } from '#test/support/responder.ts'
 import { failureOf } from '#test/support/sdk-calls.ts'
 
 const plant = await startPlant()
@@ -28,7 +29,8 @@ test('the command line enrols, subscribes, publishes and opens against the serve
   await plant.broker.logged('SUBACK')
   const published = await sealwire('publish', plant.integrationId, '-m', '22.5', '-q', '1', '--json')
   assert.equal(published.code, 0, published.err)
-  assert.equal((await collecting).out, 'sensors/temperature 22.5')
+  const gathered = await collecting
+  assert.equal(gathered.out, 'sensors/temperature 22.5', gathered.err)
 
   const opened = await runCli(['envelope', 'open', '-'], { env, stdin: utf8(published.out) })
   assert.equal(opened.code, 0, opened.err)
@@ -41,6 +43,53 @@ test('a topic outside the allow list exits 1, and its twin inside exits 0', asyn
   assert.equal(denied.code, 1)
   assert.match(denied.err, /^error: policy\.denied/)
   assert.equal((await sealwire('publish', plant.integrationId, '-t', 'sensors/door', '-m', 'open')).code, 0)
+})
+
+test('a batch is published through the server: what is allowed goes out, what is not is named, in one sealed answer', async () => {
+  const batch = (lines: string) =>
+    runCli(['publish', plant.integrationId, '-t', 'sensors/batch', '-q', '1', '--batch', '-'], {
+      env,
+      stdin: utf8(lines),
+    })
+  const collecting = sealwire('subscribe', plant.integrationId, '-t', 'sensors/batch', '-n', '2', '-w', '20000')
+  await plant.broker.logged('sensors/batch (QoS') // the broker logs what was asked for
+  const partial = await batch('{"message": "1"}\n{"topic": "actuators/door", "message": "open"}\n{"message": "2"}\n')
+  assert.equal(partial.code, 1, partial.err)
+  assert.deepEqual(
+    partial.out.split('\n').map((line) => line.split('  ').slice(0, 2)),
+    [
+      ['0', 'acknowledged'],
+      ['1', 'denied'],
+      ['2', 'acknowledged'],
+    ],
+  )
+  assert.match(partial.err, /^partial: 2 acknowledged, 1 denied$/)
+  assert.equal((await collecting).out, 'sensors/batch 1\nsensors/batch 2')
+  const refused = await batch('{"topic": "actuators/door", "message": "open"}\n{"topic": "x", "message": ""}\n')
+  assert.equal(refused.code, 1)
+  assert.match(refused.err, /^error: policy\.denied: Of 2 messages none was delivered/)
+})
+
+test('a request is published through the server, and prints the reply to it', async () => {
+  const login = { username: 'sealwire', password: PASSWORD }
+  const responder = await startResponder(
+    plant.broker.ports.tcp,
+    'sensors/ask',
+    login,
+    ({ payload }) => `re: ${payload.toString()}`,
+  )
+  try {
+    const to = ['-t', 'sensors/ask', '--response-topic', 'sensors/answer']
+    const asked = await sealwire('request', plant.integrationId, ...to, '-m', '?', '-q', '1')
+    assert.deepEqual([asked.code, asked.out], [0, 're: ?'], asked.err)
+    assert.match(asked.err, /^note: {2}acknowledged {2}msg_/)
+  } finally {
+    responder.close()
+  }
+  const own = ['-t', 'sensors/ask', '--response-topic', 'sensors/ask']
+  const echo = await sealwire('request', plant.integrationId, ...own, '-m', '?')
+  assert.deepEqual([echo.code, echo.out], [1, ''])
+  assert.match(echo.err, /response_topic: is the topic of the message/)
 })
 
 test('the SDK seals, integrates, tests, changes and removes, and meets the refusals of the server', async () => {

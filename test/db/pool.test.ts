@@ -127,6 +127,20 @@ test('a pool whose connections are all taken is database.unavailable after two s
   await db.ping()
 })
 
+test('the number that waits for a connection is bounded: one more is refused at once, and serves on when there is room', async () => {
+  const narrow = createDb({ ...database.connection, max: 1, maxWaiting: 3 })
+  try {
+    const slow = [1, 2, 3, 4].map(() => narrow.query('select pg_sleep(0.2)'))
+    const startedMs = performance.now()
+    await assert.rejects(narrow.query('select 1'), { code: 'database.unavailable' })
+    assert.ok(performance.now() - startedMs < 100)
+    await Promise.all(slow)
+    await narrow.ping()
+  } finally {
+    await narrow.close()
+  }
+})
+
 test('a transaction commits all or, when its work throws, nothing and passes the error on', async () => {
   const result = await db.transaction(async (tx) => {
     await tx.query(insert, [1, 'a'])

@@ -77,10 +77,10 @@ function renamed(envelope: HybridCryptoEnvelope, ids: Partial<ProtectedHeader>):
   }
 }
 
-/** What may differ between two answers that mean the same: the request's own id and time. */
+/** What may differ between two answers that mean the same: the id and time of the request, and what it left of its quota. */
 function comparable({ status, headers, text, json }: Reply): unknown {
   const { request_id, timestamp } = json.meta as { request_id: string; timestamp: string }
-  const names = [...headers.keys()].filter((name) => !['date', 'x-request-id'].includes(name)).sort()
+  const names = [...headers.keys()].filter((name) => !['date', 'ratelimit', 'x-request-id'].includes(name)).sort()
   return {
     status,
     headers: names.map((name) => [name, headers.get(name)]),

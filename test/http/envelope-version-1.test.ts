@@ -224,7 +224,7 @@ describe('a tenant that the operator allowed version 1', () => {
   test('operations whose answer is no envelope refuse the header, and so do those that hand out keys', async () => {
     const list = plant.api.call('GET', '/api/v2/recipients', { headers: version1 })
     await refused(list, 400, 'request.invalid')
-    const seal = { body: { credential_type: 'custom_kv', values: { hostname: 'h', port: 1 } }, headers: version1 }
+    const seal = { body: { credential_type: 'custom_kv', values: { hostname: 'h', port: 1883 } }, headers: version1 }
     await refused(plant.api.call('POST', '/api/v2/vault/seal', seal), 400, 'request.invalid')
     const enroll = { body: {}, headers: version1 }
     await refused(plant.api.call('POST', '/api/v2/recipients', enroll), 400, 'request.invalid')

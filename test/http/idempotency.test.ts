@@ -74,7 +74,7 @@ test('sealing with a key makes one entry', async () => {
   const call = () =>
     plant.api.call('POST', '/api/v2/vault/seal', {
       headers: { 'idempotency-key': 'seal-1' },
-      body: { credential_type: 'custom_kv', values: { hostname: 'h', port: 1 } },
+      body: { credential_type: 'custom_kv', values: { hostname: 'h', port: 1883 } },
     })
   const [first, second] = [await succeed(call(), 201), await succeed(call(), 201)]
   assert.equal(second.id, first.id)

@@ -44,7 +44,15 @@ describe('GET /metrics of a server without METRICS_TOKEN', () => {
     assert.equal(headers.get('content-type'), CONTENT_TYPE)
     assert.equal(headers.get('cache-control'), 'no-store')
     const names = new Set(parseMetrics(text).map(({ name }) => name))
-    for (const name of ['sealwire_signatures_total', 'sealwire_signing_queue_places', 'process_cpu_seconds_total']) {
+    const ours = [
+      'sealwire_signatures_total',
+      'sealwire_signing_queue_places',
+      'sealwire_pool_connections',
+      'sealwire_requests_under_way',
+      'sealwire_requests_over_quota_total',
+      'sealwire_requests_shed_total',
+    ]
+    for (const name of [...ours, 'sealwire_pool_stopped_total', 'process_cpu_seconds_total']) {
       assert.ok(names.has(name), name)
     }
   })

@@ -156,7 +156,7 @@ describe('a policy is written and read', () => {
 
   test('a deleted policy is gone; one that an integration names is not deleted, and the refusal lists it', async () => {
     const { id } = await made()
-    const seal = { credential_type: 'custom_kv', values: { hostname: 'h', port: 1 } }
+    const seal = { credential_type: 'custom_kv', values: { hostname: 'h', port: 1883 } }
     const { id: credentialId } = await succeed(api.call('POST', '/api/v2/vault/seal', { body: seal }), 201)
     const body = { name: 'x', system_type: 'mqtt', credential_id: credentialId, policy_id: id }
     const integration = await succeed(api.call('POST', '/api/v2/integrations', { body }), 201)
@@ -172,7 +172,7 @@ describe('a policy is written and read', () => {
 
 describe('an integration with a policy and guards', () => {
   const integrate = async (more: object) => {
-    const seal = { credential_type: 'custom_kv', values: { hostname: 'h', port: 1 } }
+    const seal = { credential_type: 'custom_kv', values: { hostname: 'h', port: 1883 } }
     const { id } = await succeed(api.call('POST', '/api/v2/vault/seal', { body: seal }), 201)
     return api.call('POST', '/api/v2/integrations', {
       body: { name: 'x', system_type: 'mqtt', credential_id: id, ...more },

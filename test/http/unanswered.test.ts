@@ -37,14 +37,23 @@ const result = {
   acknowledged_at: '2026-11-21T09:00:00.001Z',
 }
 
+const unlimited = {
+  judgeAddress() {},
+  failed() {},
+  succeeded() {},
+  admit: async () => ({ headers: {}, refusal: undefined, charge: async () => undefined, bodyIs() {}, leave() {} }),
+}
+
 /** One publish whose message the broker has acknowledged, with parts that fail from then on. */
-async function publishWith(more: object): Promise<{ status: number; code: string | undefined }> {
+async function publishWith(more: object): Promise<{ status: number; code?: string; details?: unknown }> {
   const services = {
     clock: systemClock,
     provider,
     log: { error() {}, warn() {}, info() {}, debug() {} },
     authenticate: async () => principal,
     countRefusal() {},
+    limits: unlimited,
+    reached() {},
     audit: { record: async () => undefined },
     recipients: { sealingFor: async () => known, sealingAtEnd: async () => known, clientHeldFor: async () => known },
     integrations: { find: async () => ({ id: result.integration_id }) },
@@ -61,8 +70,8 @@ async function publishWith(more: object): Promise<{ status: number; code: string
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ integration_id: result.integration_id, operation: 'publish', payload: { message: 'x' } }),
     })
-    const { error } = (await res.json()) as { error: { code: string } | null }
-    return { status: res.status, code: error?.code }
+    const { error } = (await res.json()) as { error: { code: string; details: unknown } | null }
+    return { status: res.status, ...(error && { code: error.code, details: error.details }) }
   } finally {
     server.close()
   }
@@ -76,11 +85,13 @@ const gone = {
 }
 
 test('a publish whose answer can be made is answered', async () => {
-  assert.deepEqual(await publishWith({}), { status: 200, code: undefined })
+  assert.deepEqual(await publishWith({}), { status: 200 })
 })
 
 test('a message that was sent is never answered as not sent, whatever fails while it is being said', async () => {
-  const unknown = { status: 504, code: 'outcome.unknown' }
+  const { message_id: id } = result
+  const details = { message_id: id, ask: `/api/v2/proxy/messages/${id}` }
+  const unknown = { status: 504, code: 'outcome.unknown', details }
   assert.deepEqual(await publishWith({ recipients: gone }), unknown)
   const recorded = Promise.reject(new AppError('outcome.unknown', 'The message may have been delivered.'))
   recorded.catch(() => undefined)

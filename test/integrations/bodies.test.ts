@@ -33,6 +33,7 @@ test('a whole body becomes the names of the code', () => {
     config: {
       topic: 'sensors/temperature',
       topics: ['sensors/#'],
+      replyPrefix: undefined,
       qos: 1,
       protocol: undefined,
       protocolVersion: 5,
@@ -134,6 +135,9 @@ const bounds: { member: string; good: unknown; bad: unknown }[] = [
     good: Array.from({ length: 100 }, (_, i) => `t/${i}`),
     bad: Array.from({ length: 101 }, (_, i) => `t/${i}`),
   },
+  { member: 'reply_prefix', good: 'replies', bad: 'replies/#' },
+  { member: 'reply_prefix', good: 'a/b', bad: '' },
+  { member: 'reply_prefix', good: 'x'.repeat(960), bad: 'x'.repeat(961) },
   { member: 'qos', good: 2, bad: 3 },
   { member: 'qos', good: 0, bad: -1 },
   { member: 'qos', good: 1, bad: '1' },

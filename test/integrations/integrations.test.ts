@@ -118,7 +118,7 @@ describe('integrations', () => {
     const created = await integrations.create(caller, inputOf())
     assert.deepEqual(await integrations.get(caller.tenantId, created.id), created)
     assert.deepEqual(await integrations.find(caller.tenantId, created.id), created)
-    assert.deepEqual(await integrations.list(caller.tenantId), { items: [created], nextAfter: null })
+    assert.deepEqual(await integrations.list(caller.tenantId), { items: [created], notUnderstood: [], nextAfter: null })
     assert.equal(etagOf(created), '"1"')
     const wire = integrationToWire(created)
     assert.deepEqual(integrationView.parse(wire), wire)
@@ -164,7 +164,11 @@ describe('integrations', () => {
       database.db.query('update integrations set guards = $2 where id = $1', [id, guards])
     for (const guards of ['[]', '{"max-qos":1}', '{"qos":{"max-qos":3}}', '"qos"']) {
       await set(guards)
-      await assert.rejects(integrations.find(caller.tenantId, id), /guards .* do not parse/, guards)
+      await assert.rejects(
+        integrations.find(caller.tenantId, id),
+        { code: 'integration.invalid', message: /^guards: .* not understood/ },
+        guards,
+      )
       assert.deepEqual((await integrations.get(caller.tenantId, id)).guards, JSON.parse(guards))
     }
     await set(JSON.stringify(GUARDS))
@@ -196,10 +200,10 @@ describe('integrations', () => {
     const created = await integrations.create(caller, inputOf())
     const policy_id = newId('pol')
     for (const work of [
-      integrations.create(caller, inputOf({ policy_id })),
-      integrations.update(caller, created.id, '"1"', patchOf({ policy_id })),
+      () => integrations.create(caller, inputOf({ policy_id })),
+      () => integrations.update(caller, created.id, '"1"', patchOf({ policy_id })),
     ]) {
-      const err = await errorOf(work, 'integration.invalid')
+      const err = await errorOf(work(), 'integration.invalid')
       assert.match(err.message, /^policy_id: /)
       assert.deepEqual(err.details, { member: 'policy_id' })
     }
@@ -321,7 +325,7 @@ describe('integrations', () => {
       }
     }
     assert.deepEqual(await integrations.get(theirs.tenantId, theirs.id), theirs)
-    assert.deepEqual(await integrations.list(caller.tenantId), { items: [], nextAfter: null })
+    assert.deepEqual(await integrations.list(caller.tenantId), { items: [], notUnderstood: [], nextAfter: null })
     assert.deepEqual(await integrations.usersOf(database.db, caller.tenantId, CREDENTIAL), [])
   })
 
@@ -333,7 +337,7 @@ describe('integrations', () => {
     await errorOf(integrations.update(caller, created.id, '"1"', patchOf({ name: 'b' })), 'audit.unavailable')
     await errorOf(integrations.remove(caller, created.id, '"1"'), 'audit.unavailable')
     audit.fails = false
-    assert.deepEqual(await integrations.list(caller.tenantId), { items: [created], nextAfter: null })
+    assert.deepEqual(await integrations.list(caller.tenantId), { items: [created], notUnderstood: [], nextAfter: null })
     await integrations.remove(caller, created.id, '"1"')
   })
 

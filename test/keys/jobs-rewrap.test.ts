@@ -175,12 +175,14 @@ describe('re-wrap with AWS KMS', () => {
   let kms: KmsDouble
   let first: { id: string; arn: string }
   let at: Awaited<ReturnType<typeof openOn>>
+  let aheadMs = 0
   before(async () => {
     ;[database, kms] = await Promise.all([testDatabase(), startKmsDouble()])
     first = kms.createKey()
     const { region, url: endpoint, accessKeyId, secretAccessKey } = kms
     const credentials = { accessKeyId, secretAccessKey }
-    at = await openOn(createAwsKeyWrapper({ region, keyId: first.arn, endpoint, credentials }), database)
+    const monotonic = () => performance.now() + aheadMs
+    at = await openOn(createAwsKeyWrapper({ region, keyId: first.arn, endpoint, credentials, monotonic }), database)
   })
   after(async () => {
     at.keys.close()
@@ -221,6 +223,7 @@ describe('re-wrap with AWS KMS', () => {
     assert.deepEqual([stopped?.unusableCount, stopped?.problem], [0, 'kms.unavailable'])
     kms.fail({ type: 'ThrottlingException', status: 400, times: 0 })
     at.clock.advance(5_000)
+    aheadMs += 5_000 // past the wait of the wrapper
     await jobs.runDue(id)
     const uses = await at.rewrap.uses()
     assert.equal((await at.rewrap.find())?.state, 'done')

@@ -19,9 +19,16 @@ beforeEach(() => {
   key = kms.createKey()
 })
 
+let aheadMs = 0
+/** Past every wait of an outage. */
+const waitOut = () => {
+  aheadMs += 2_001
+}
+
 function wrapperFor(keyId: string, over: Partial<KmsDouble> = {}): KeyWrapper {
   const { url, region, accessKeyId, secretAccessKey } = { ...kms, ...over }
-  return createAwsKeyWrapper({ region, keyId, endpoint: url, credentials: { accessKeyId, secretAccessKey } })
+  const monotonic = () => performance.now() + aheadMs
+  return createAwsKeyWrapper({ region, keyId, endpoint: url, credentials: { accessKeyId, secretAccessKey }, monotonic })
 }
 
 /** Asserts `kms.unavailable` whose cause, which no caller sees, has that name, and whether it is a no to this wrap. */
@@ -49,7 +56,10 @@ test('V5: every request to KMS names the key and carries tenant, purpose and rec
   const from = kms.requests.length
   const { keyId, wrapped } = await wrapper.wrap(key.arn, share, context)
   await wrapper.unwrap(keyId, wrapped, context)
-  assert.deepEqual(kms.requests.slice(from), [
+  const asked = kms.requests
+    .slice(from)
+    .map(({ operation, keyId: named, context: given }) => ({ operation, keyId: named, context: given }))
+  assert.deepEqual(asked, [
     { operation: 'Encrypt', keyId: key.arn, context },
     { operation: 'Decrypt', keyId: key.arn, context },
   ])
@@ -105,6 +115,14 @@ test('a changed ciphertext is refused', async () => {
   }
 })
 
+test('a fault of one key holds up nobody who has another', async () => {
+  const wrapper = wrapperFor(key.arn)
+  const other = kms.createKey()
+  kms.fail({ type: 'KeyUnavailableException', status: 500, times: 3 })
+  await refusedAs('KeyUnavailableException', wrapper.wrap(key.arn, share, context))
+  await wrapper.wrap(other.arn, share, context)
+})
+
 const faults: { fault: Fault; name: string }[] = [
   { fault: { type: 'ThrottlingException', status: 400, times: 2 }, name: 'ThrottlingException' },
   { fault: { type: 'KMSInternalException', status: 500, times: 2 }, name: 'KMSInternalException' },
@@ -120,6 +138,7 @@ for (const { fault, name } of faults) {
     await refusedAs(name, wrapper.unwrap(key.arn, wrapped, context))
     assert.equal(kms.requests.length - from, 3)
     kms.fail({ ...fault, times: 0 })
+    waitOut()
     assert.deepEqual(await wrapper.unwrap(key.arn, wrapped, context), share)
   })
 }
@@ -131,6 +150,7 @@ test('a KMS that accepts and says nothing is kms.unavailable within the deadline
   await assert.rejects(wrapper.wrap(key.arn, share, context), { code: 'kms.unavailable' })
   assert.ok(performance.now() - startedAt < 8_000)
   kms.fail({ silent: true, times: 0 })
+  waitOut()
   await wrapper.wrap(key.arn, share, context)
 })
 

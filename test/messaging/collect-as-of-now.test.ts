@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { utf8 } from '#src/core/bytes.ts'
 import { systemClock } from '#src/core/clock.ts'
+import { AppError } from '#src/core/errors.ts'
 import type { Integration } from '#src/integrations/integration.ts'
 import type { BrokerClient, IncomingMessage } from '#src/messaging/broker.ts'
 import type { CollectLease } from '#src/messaging/pool.ts'
@@ -35,11 +36,15 @@ function createFakeClient() {
       subscribed.resolve(qos)
       return Promise.resolve(qos)
     },
+    onEnd(listener) {
+      void ended.promise.then(listener)
+      return () => {}
+    },
     unsubscribe: () => Promise.resolve(true),
     destroy() {},
     publish: unused,
     end: unused,
-    lastInboundMs: 0,
+    silenceMs: 0,
     get posture() {
       return unused()
     },
@@ -69,8 +74,21 @@ function setUp(t: TestContext) {
   const { policies, accessOf, guardsOf } = createJudges(clock)
   const fake = createFakeClient()
   const lent = Promise.withResolvers<CollectLease>()
-  const pool = { collector: () => lent.promise }
-  const collect = createCollect({ pool, integrations, accessOf, guardsOf, audit, clock })
+  const gone = new AppError('broker.unreachable', 'There is no second one.')
+  let leases = 0
+  const pool = {
+    assertHopeful: () => Promise.resolve(),
+    collector: () => (leases++ === 0 ? lent.promise : Promise.reject(gone)),
+  }
+  const collect = createCollect({
+    pool,
+    countRefused: () => assert.fail(),
+    integrations,
+    accessOf,
+    guardsOf,
+    audit,
+    clock,
+  })
   return {
     integrations,
     policies,
@@ -159,6 +177,29 @@ for (const { what, change } of changes) {
     assert.deepEqual([at.rows.at(-1)?.action, at.rows.at(-1)?.detail?.['code']], ['proxy.subscribe.outcome', code])
   })
 }
+
+test('what came while nobody knew whether it is allowed is withheld, and the answer says that it may miss something', async (t) => {
+  const at = setUp(t)
+  const integration = createIntegration({ policyId: at.policies.put([open]) })
+  const collecting = at.start(integration, { waitMs: 200 })
+  at.connect()
+  await at.subscribed
+  at.say('t/before')
+  const { active } = at.policies
+  at.policies.active = () => Promise.reject(new AppError('database.unavailable', 'Away.'))
+  await at.second()
+  at.say('t/meanwhile')
+  at.policies.active = active
+  await at.second()
+  const result = await collecting
+  assert.ok('messages' in result)
+  assert.deepEqual(
+    result.messages.map(({ topic }) => topic),
+    ['t/before'],
+  )
+  assert.deepEqual(at.withheld(), [['denied', 'unknown', null, 1]])
+  assert.equal(result.truncated, true)
+})
 
 test('an integration that stays as it is goes on delivering, however often it is asked', async (t) => {
   const at = setUp(t)

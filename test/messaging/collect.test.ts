@@ -157,30 +157,93 @@ test('what a broker delivers beyond the filter or beyond the allow list does not
   }
 })
 
-test('a connection that ends while collecting gives what came, truncated; with nothing it is broker.unreachable', async () => {
-  for (const count of [0, 2]) {
-    const fake = await startFakeBroker({
-      misbehave: {
-        subscribe: ({ messageId = 0 }, c) => {
-          c.send({ cmd: 'suback', messageId, granted: [0] })
-          for (let i = 0; i < count; i++) {
-            c.send({ cmd: 'publish', topic: 'a', payload: `${i}`, qos: 0, retain: false, dup: false })
-          }
-          c.socket.end()
-        },
+/** A broker that hangs up after its first SUBACK, when it has sent `count` messages. */
+function startHangingUp(count: number, then: (connection: FakeConnection) => void) {
+  let subscriptions = 0
+  return startFakeBroker({
+    misbehave: {
+      subscribe: ({ messageId = 0, subscriptions: [one] }, c) => {
+        c.send({ cmd: 'suback', messageId, granted: [one?.qos ?? 0] })
+        const say = (payload: string) =>
+          c.send({ cmd: 'publish', topic: 'a', payload, qos: 0, retain: false, dup: false })
+        if (subscriptions++ > 0) say('again')
+        else {
+          for (let i = 0; i < count; i++) say(`${i}`)
+          then(c)
+        }
       },
-    })
+    },
+  })
+}
+
+for (const count of [0, 2]) {
+  test(`P11: a collect whose connection ends after ${count} messages subscribes again on the next, and says that it may miss some`, async () => {
+    const fake = await startHangingUp(count, (c) => c.socket.end())
     try {
       await using at = setUp({}, fake.port)
-      const gathering = at.messaging.gather(at.integration, { topic: 'a', waitMs: 5_000 })
-      if (count === 0) assert.equal((await refusalOf(gathering)).code, 'broker.unreachable')
-      else {
-        const { messages, truncated } = await gathering
-        assert.deepEqual([messages.length, truncated], [count, true])
-      }
+      const given = { topic: 'a', waitMs: 5_000, maxMessages: count + 1 }
+      const { messages, truncated, granted_qos } = await at.messaging.gather(at.integration, given)
+      const texts = messages.map(({ message }) => message)
+      assert.deepEqual(texts, [...['0', '1'].slice(0, count), 'again'])
+      assert.deepEqual([truncated, granted_qos], [true, 1])
+      assert.equal(fake.connections.length, 2, 'the connection really ended')
+      assert.deepEqual(
+        fake.packetsOf('subscribe').map(({ subscriptions }) => subscriptions.map(({ topic }) => topic)),
+        [['a'], ['a']],
+      )
     } finally {
       await fake.stop()
     }
+  })
+}
+
+test('a collect whose broker is gone for good gives what came, truncated; with nothing it is broker.unreachable', async () => {
+  for (const count of [0, 2]) {
+    let stopped: Promise<void> | undefined
+    const fake = await startHangingUp(count, (c) => {
+      c.socket.end()
+      stopped = fake.stop()
+    })
+    await using at = setUp({}, fake.port)
+    const gathering = at.messaging.gather(at.integration, { topic: 'a', waitMs: 1_000 })
+    if (count === 0) assert.equal((await refusalOf(gathering)).code, 'broker.unreachable')
+    else {
+      const { messages, truncated } = await gathering
+      assert.deepEqual([messages.length, truncated], [count, true])
+    }
+    assert.ok(stopped)
+    await stopped
+  }
+})
+
+test('P11: of two collects on one connection, one granted and one refused, only the granted one is subscribed again', async () => {
+  let lose = () => {}
+  const fake = await startFakeBroker({
+    misbehave: {
+      subscribe: ({ messageId = 0, subscriptions: [one] }, c) => {
+        const refused = one?.topic.startsWith('theirs') === true
+        c.send({ cmd: 'suback', messageId, granted: [refused ? 0x87 : 1] })
+        lose = () => c.close()
+      },
+    },
+  })
+  try {
+    await using at = setUp({}, fake.port)
+    const mine = at.messaging.gather(at.integration, { topic: 'mine/#', waitMs: 20_000, maxMessages: 1 })
+    await fake.received('subscribe')
+    const err = await refusalOf(at.messaging.gather(at.integration, { topic: 'theirs/#' }))
+    assert.deepEqual([err.code, err.details?.['reason_code']], ['broker.rejected', 0x87])
+    assert.equal(fake.connections.length, 1, 'they share a connection')
+    lose()
+    await fake.received('subscribe', 3)
+    const topics = fake.packetsOf('subscribe').map(({ subscriptions: [one] }) => one?.topic)
+    assert.deepEqual(topics, ['mine/#', 'theirs/#', 'mine/#'])
+    const last = fake.connections.at(-1)
+    last?.send({ cmd: 'publish', topic: 'mine/x', payload: 'back', qos: 0, retain: false, dup: false })
+    const { messages, truncated } = await mine
+    assert.deepEqual([messages.map(({ message }) => message), truncated], [['back'], true])
+  } finally {
+    await fake.stop()
   }
 })
 

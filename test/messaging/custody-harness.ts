@@ -45,14 +45,15 @@ export async function startCustody({ misbehave = {} }: { misbehave?: Misbehaviou
     return link
   }
   const limits = { connectTimeoutMs: 5_000, maxConnections: 50, idleMs: 60_000, random: () => 0 }
-  pool = createPool({ vault, custody, dial, clock, ...limits })
+  pool = createPool({ vault, custody, dial, clock, log: silentLog, ...limits })
   feed.on('vault', (key) => {
     const [tenantId = '', entryId = ''] = key?.split('/') ?? []
     pool.retire(tenantId, entryId)
   })
   const { accessOf, guardsOf } = createJudges(clock)
-  const publish = createPublish({ pool, integrations, accessOf, guardsOf, audit, clock })
-  const collect = createCollect({ pool, integrations, accessOf, guardsOf, audit, clock })
+  const countRefused = () => undefined
+  const publish = createPublish({ pool, countRefused, integrations, accessOf, guardsOf, audit, clock })
+  const collect = createCollect({ pool, countRefused, integrations, accessOf, guardsOf, audit, clock })
   const testConnection = createTestConnection({ pool, vault, audit, clock })
   const values = { hostname: '127.0.0.1', port: broker.port, username: 'u', password: 'secret password' }
   const config = configFromWire(configSchema.parse({ topics: ['#'], qos: 1 }))

@@ -15,13 +15,15 @@ const message = (members: Partial<IncomingMessage> = {}): IncomingMessage => ({
   ...members,
 })
 const long = 'x'.repeat(60_000)
+/** Twice this is as much as is kept of one message's properties; each is six bytes of JSON. */
+const escaped = '\u0001'.repeat(4_000)
 
 /** What comes to `maxBytes` of payload, or to nothing, and to far more as JSON. */
 const growing = [
   { why: 'control characters', one: message({ payload: new Uint8Array(MIB / 4).fill(1) }), many: 32 },
   { why: 'bytes that are not UTF-8', one: message({ payload: new Uint8Array(MIB / 2).fill(0xff) }), many: 16 },
   { why: 'long topics', one: message({ topic: long }), many: 1000 },
-  { why: 'many properties', one: message({ properties: { userProperties: { a: [long, long] } } }), many: 1000 },
+  { why: 'many properties', one: message({ properties: { userProperties: { a: [escaped, escaped] } } }), many: 1000 },
   { why: 'text of several bytes', one: message({ payload: utf8('€'.repeat(MIB / 6)) }), many: 17 },
 ]
 for (const { why, one, many } of growing) {

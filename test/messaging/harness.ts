@@ -12,9 +12,12 @@ import { configSchema } from '#src/integrations/config-schema.ts'
 import type { Integration, Operation } from '#src/integrations/integration.ts'
 import { configFromWire } from '#src/integrations/wire.ts'
 import { createAccess } from '#src/messaging/access.ts'
+import type { BatchResult } from '#src/messaging/batch-result.ts'
 import { createGuardRegistry } from '#src/messaging/message-guards.ts'
 import { createPool, type PoolDeps } from '#src/messaging/pool.ts'
 import { createPublish, type Publish, type PublishCommand, type PublishResult } from '#src/messaging/publish.ts'
+import { type BatchCommand, type BatchDryRun, createPublishBatch } from '#src/messaging/publish-batch.ts'
+import { createRequest, type RequestCommand, type RequestResult } from '#src/messaging/request.ts'
 import { type CollectCommand, type CollectResult, createCollect } from '#src/messaging/subscribe.ts'
 import { createTestConnection } from '#src/messaging/test-connection.ts'
 import { createDial, type DialDeps } from '#src/outbound/dial.ts'
@@ -59,6 +62,8 @@ export function createMemoryVault() {
 /** An audit log in memory; `failOn` makes the rows of an action fail, `hangOn` never settle. */
 export function createMemoryAudit() {
   const rows: AuditEvent[] = []
+  /** Rows of each call. */
+  const sizes: number[] = []
   const broken = { failOn: '', hangOn: '' }
   const audit: Audit = {
     record(...events) {
@@ -68,10 +73,11 @@ export function createMemoryAudit() {
       if (has(broken.failOn))
         return Promise.reject(new AppError('audit.unavailable', 'The audit log could not be written.'))
       rows.push(...events)
+      sizes.push(events.length)
       return Promise.resolve()
     },
   }
-  return { audit, rows, broken, actions: () => rows.map(({ action, outcome }) => `${action} ${outcome}`) }
+  return { audit, rows, sizes, broken, actions: () => rows.map(({ action, outcome }) => `${action} ${outcome}`) }
 }
 
 /** Stored policies in memory; a missing one is missing. */
@@ -176,13 +182,19 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
   const { audit, ...log } = createMemoryAudit()
   const clock = options.clock ?? systemClock
   const dial = options.dial ?? createDial({ allow: ['127.0.0.0/8'], clock, ...options })
-  const limits = { connectTimeoutMs: 5_000, maxConnections: 50, idleMs: 60_000 }
+  const limits = { connectTimeoutMs: 5_000, maxConnections: 50, idleMs: 60_000, log: silentLog }
   const custody = { settled: () => undefined, shareOf: (one: Integration) => assert.fail(`${one.id} is in custody`) }
   const pool = createPool({ vault, custody, dial, clock, ...limits, ...options })
   const { policies, ...judges } = createJudges(clock)
   const integrations = createMemoryIntegrations()
-  const publish = onRecord(createPublish({ pool, integrations, ...judges, audit, clock }))
-  const collect = createCollect({ pool, integrations, ...judges, audit, clock })
+  /** Codes of what was refused without a row of its own. */
+  const counted: string[] = []
+  const countRefused = (_caller: unknown, code: string) => void counted.push(code)
+  const createdPublish = createPublish({ pool, countRefused, integrations, ...judges, audit, clock })
+  const publish = onRecord(createdPublish)
+  const request = createRequest({ publish: createdPublish, pool, integrations, ...judges, audit, clock })
+  const publishBatch = createPublishBatch({ pool, countRefused, integrations, ...judges, audit, clock })
+  const collect = createCollect({ pool, countRefused, integrations, ...judges, audit, clock })
   const testConnection = createTestConnection({ pool, vault, audit, clock })
 
   function commandOf(
@@ -208,6 +220,7 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
     policies,
     integrations,
     audit: log,
+    counted,
     pool,
     clock,
     publish,
@@ -223,6 +236,31 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
       const result = await publish(commandOf(integration, given))
       if ('dry_run' in result) throw new Error('a dry run was not asked for')
       return result
+    },
+    /** Sends a request and awaits its reply. */
+    async ask(
+      integration: Integration,
+      given: Partial<RequestCommand> & { text?: string } = {},
+    ): Promise<RequestResult> {
+      const { result, recorded } = await request({ ...commandOf(integration, given), ...given })
+      await recorded
+      if ('dry_run' in result) throw new Error('a dry run was not asked for')
+      return result
+    },
+    /** Publishes a batch of texts, or of messages, and awaits its record. */
+    async sendBatch<Given extends Partial<BatchCommand>>(
+      integration: Integration,
+      items: readonly (string | (Omit<BatchCommand['items'][number], 'payload'> & { text?: string }))[],
+      given?: Given,
+    ): Promise<Given extends { dryRun: true } ? BatchDryRun : BatchResult> {
+      const { payload: _, ...command } = commandOf(integration)
+      const messages = items.map((item) => {
+        const { text = 'hello', ...rest } = typeof item === 'string' ? { text: item } : item
+        return { topic: 't', payload: utf8(text) as Bytes, ...rest }
+      })
+      const { result, recorded } = await publishBatch({ ...command, items: messages, ...given })
+      await recorded
+      return result as Given extends { dryRun: true } ? BatchDryRun : BatchResult
     },
     async gather(integration: Integration, given: Partial<CollectCommand> = {}): Promise<CollectResult> {
       const caller = given.caller ?? callerOf(integration)
@@ -246,6 +284,18 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
       }),
     [Symbol.asyncDispose]: () => pool.close(clock.monotonic() + 200),
   }
+}
+
+/** An integration whose broker is at an address of the test. */
+export function integrationAt(
+  { vault }: Pick<ReturnType<typeof createMessaging>, 'vault'>,
+  hostname: string,
+  port: number,
+  tenantId = newId('ten'),
+): Integration {
+  const integration = createIntegration({ tenantId, config: { topics: ['#'] } })
+  vault.put(integration.credentialId, { hostname, port })
+  return integration
 }
 
 /** Awaits a refusal and gives it back, so that a test can look at it. */

@@ -6,6 +6,8 @@ import { type Clock, systemClock } from '#src/core/clock.ts'
 import { AppError, type ErrorCode } from '#src/core/errors.ts'
 import { newId } from '#src/core/ids.ts'
 import type { Integration, Operation } from '#src/integrations/integration.ts'
+import { RememberedFailure } from '#src/messaging/connect-gate.ts'
+import type { LateOutcome } from '#src/messaging/late-outcomes.ts'
 import type { Pool } from '#src/messaging/pool.ts'
 import { createPublish, type PublishCommand } from '#src/messaging/publish.ts'
 import { createCollect } from '#src/messaging/subscribe.ts'
@@ -26,6 +28,7 @@ const acknowledged: PublishOutcome = { delivery: { state: 'acknowledged', reason
 
 interface Faults {
   admit?: AppError
+  hopeless?: AppError
   pool?: AppError
   delivery?: PublishOutcome['delivery']
   audit?: { failOn?: string; hangOn?: string }
@@ -42,7 +45,12 @@ function createTraced(faults: Faults = {}, policies = createMemoryPolicies()) {
       return memory.audit.record(...events)
     },
   }
-  const pool: Pick<Pool, 'publish'> = {
+  const pool: Pick<Pool, 'publish' | 'assertHopeful'> = {
+    async assertHopeful() {
+      if (!faults.hopeless) return
+      steps.push('hopeless')
+      throw faults.hopeless
+    },
     publish() {
       steps.push('pool')
       if (faults.pool) return Promise.reject(faults.pool)
@@ -51,13 +59,18 @@ function createTraced(faults: Faults = {}, policies = createMemoryPolicies()) {
   }
   const { accessOf, guardsOf } = createJudges(systemClock, policies)
   const integrations = createMemoryIntegrations()
-  const publish = onRecord(createPublish({ pool, integrations, accessOf, guardsOf, audit, clock: systemClock }))
+  const late: LateOutcome[] = []
+  const onLate = (one: LateOutcome) => void late.push(one)
+  const countRefused = (_caller: unknown, code: string) => void steps.push(`counted ${code}`)
+  const parts = { pool, countRefused, integrations, accessOf, guardsOf, audit, clock: systemClock, onLate }
+  const publish = onRecord(createPublish(parts))
   const admit = () => {
     steps.push('admit')
     if (faults.admit) throw faults.admit
   }
   return {
     steps,
+    late,
     rows: memory.rows,
     publish: (integration: Integration, { caller = callerOf(integration), ...given }: Partial<PublishCommand> = {}) =>
       publish({
@@ -126,6 +139,15 @@ for (const { why, integration, given, code } of refusals) {
     assert.deepEqual(traced.steps, [])
   })
 }
+
+test('what the breaker remembers is answered after admission, and is counted instead of an intent and an outcome', async () => {
+  const traced = createTraced({ hopeless: new RememberedFailure('broker.unreachable', 'Gone.') })
+  assert.equal((await refusalOf(traced.publish(allowed))).code, 'broker.unreachable')
+  assert.deepEqual(traced.steps, ['admit', 'hopeless', 'counted broker.unreachable'])
+  const dry = createTraced({ hopeless: new RememberedFailure('broker.unreachable', 'Gone.') })
+  await dry.publish(allowed, { dryRun: true })
+  assert.deepEqual(dry.steps, ['admit', 'intent success', 'outcome success'], 'a dry run asks no broker')
+})
 
 test('default deny: absent, empty and other operations refuse, the word itself allows', async () => {
   const sets: readonly { operations: readonly string[]; ok: boolean }[] = [
@@ -203,9 +225,17 @@ for (const { why, faults, code } of lostRows) {
   test(`an outcome row that fails or hangs: ${why}`, async () => {
     for (const audit of [{ failOn: 'proxy.publish.outcome' }, { hangOn: 'proxy.publish.outcome' }]) {
       const deadlineMs = systemClock.monotonic() + 50
-      const err = await refusalOf(createTraced({ ...faults, audit }).publish(allowed, { deadlineMs }))
+      const traced = createTraced({ ...faults, audit })
+      const err = await refusalOf(traced.publish(allowed, { deadlineMs }))
       assert.equal(err.code, code)
       assert.ok(systemClock.monotonic() < deadlineMs + 450)
+      const told = traced.late.map(({ delivery, messageId }) => [delivery.state, messageId])
+      const isAcknowledged = !faults.pool && !faults.delivery
+      assert.deepEqual(
+        told,
+        isAcknowledged ? [['acknowledged', err.details?.['message_id']]] : [],
+        'once there is a record again',
+      )
     }
   })
 }
@@ -231,11 +261,14 @@ test('an intent says how long it may stay open, what its caller left of the dead
   const common = { ...about, topic: 'a', deadlineMs: 121_000, admit: () => undefined }
   const { policies: _, ...judged } = createJudges(clock)
   const judges = { integrations: createMemoryIntegrations(), ...judged }
-  const pool = { publish: () => Promise.resolve(acknowledged) }
-  const publish = onRecord(createPublish({ pool, ...judges, audit, clock }))
+  const assertHopeful = () => Promise.resolve()
+  const countRefused = () => assert.fail()
+  const pool = { assertHopeful, publish: () => Promise.resolve(acknowledged) }
+  const publish = onRecord(createPublish({ pool, countRefused, ...judges, audit, clock }))
   await publish({ ...common, messageId, payload: utf8('x') })
   await publish({ ...common, messageId, payload: utf8('x'), dryRun: true })
-  await createCollect({ pool: { collector: () => assert.fail() }, ...judges, audit, clock })({
+  const collector = () => assert.fail()
+  await createCollect({ pool: { assertHopeful, collector }, countRefused, ...judges, audit, clock })({
     ...common,
     dryRun: true,
   })
@@ -291,7 +324,11 @@ test('collect keeps the same order, and refuses a filter that the allow list doe
         return audit.record(...events)
       },
     },
+    countRefused: () => assert.fail(),
     pool: {
+      async assertHopeful() {
+        steps.push('hopeful')
+      },
       collector() {
         steps.push('pool')
         return Promise.reject(new AppError('broker.unreachable', 'Gone.'))
@@ -313,7 +350,7 @@ test('collect keeps the same order, and refuses a filter that the allow list doe
     assert.equal(await codeOf(integration, filter), 'policy.denied')
   assert.equal(steps.length, 0)
   assert.equal(await codeOf(integration, 'a/+'), 'broker.unreachable')
-  assert.deepEqual(steps, ['admit', 'proxy.subscribe.intent', 'pool', 'proxy.subscribe.outcome'])
+  assert.deepEqual(steps, ['admit', 'hopeful', 'proxy.subscribe.intent', 'pool', 'proxy.subscribe.outcome'])
 
   steps.splice(0)
   const caller = callerOf(integration)

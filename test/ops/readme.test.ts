@@ -27,7 +27,9 @@ test('the defaults that the README gives are those of the code', () => {
     ['`CRYPTO_PROVIDER`', `\`${config.CRYPTO_PROVIDER}\``],
     ['`SIGNER_QUEUE_MAX`', String(config.SIGNER_QUEUE_MAX)],
     ['`POOL_MAX_CONNECTIONS`, `POOL_IDLE_MS`', `${config.POOL_MAX_CONNECTIONS}, ${config.POOL_IDLE_MS}`],
+    ['`STOP_NOTICE_MS`', String(config.STOP_NOTICE_MS)],
     ['`BROKER_CONNECT_TIMEOUT_MS`', String(config.BROKER_CONNECT_TIMEOUT_MS)],
+    ['`REQUEST_DEADLINE_MS`', String(config.REQUEST_DEADLINE_MS)],
   ]
   for (const [names, value] of cases) assert.ok(readme.includes(`| ${names} | ${value} |`), `${names}: ${value}`)
 })

@@ -1,8 +1,12 @@
-/**
- * Broker hosts that a default deployment refuses before it connects to anything and without asking a DNS server: the
- * first sixty of the attack corpus. `invalid` is no host at all (400), `denied` is one that is not allowed (403).
- */
-export const hosts: readonly { host: string; answer: 'invalid' | 'denied'; why: string }[] = [
+/** `invalid` is no host at all (400), `denied` is one that is not allowed (403). */
+export interface Host {
+  readonly host: string
+  readonly answer: 'invalid' | 'denied'
+  readonly why: string
+}
+
+/** One of each kind, so that a test with little time has them all. */
+const kinds: readonly Host[] = [
   { host: '0.0.0.0', answer: 'denied', why: 'this network, first' },
   { host: '0.255.255.255', answer: 'denied', why: 'this network, last' },
   { host: '10.0.0.0', answer: 'denied', why: 'private, first' },
@@ -82,16 +86,245 @@ export const hosts: readonly { host: string; answer: 'invalid' | 'denied'; why: 
   { host: 'example.com:1883', answer: 'invalid', why: 'a port' },
 ]
 
+/** What the network of a deployment must be safe from, in each of the ways to write an IPv4 address. */
+const targets = ['127.0.0.1', '10.0.0.1', '169.254.169.254', '192.168.1.1', '172.16.0.1', '100.100.100.200']
+
+const hex = (value: number, digits = 2) => value.toString(16).padStart(digits, '0')
+
+/** The same address in other digits, as one number or cut into parts, with what libraries skip around it. */
+function spellingsOfIpv4(address: string): Host[] {
+  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
+  const number = ((a * 256 + b) * 256 + c) * 256 + d
+  const wide = address.replaceAll('.', '．').replace(/\d/g, (digit) => String.fromCodePoint(0xff10 + Number(digit)))
+  const denied: Record<string, string> = {
+    'two parts': `${a}.${(b * 256 + c) * 256 + d}`,
+    'three parts': `${a}.${b}.${c * 256 + d}`,
+    decimal: `${number}`,
+    'decimal, once around': `${number + 2 ** 32}`,
+    hexadecimal: `0x${hex(number, 8)}`,
+    'hexadecimal, upper case': `0X${hex(number, 8).toUpperCase()}`,
+    'hexadecimal, padded': `0x00000000${hex(number, 8)}`,
+    'hexadecimal parts': `0x${hex(a)}.0x${hex(b)}.0x${hex(c)}.0x${hex(d)}`,
+    octal: `0${number.toString(8)}`,
+    'octal parts': [a, b, c, d].map((part) => `0${part.toString(8)}`).join('.'),
+    'octal parts, padded': [a, b, c, d].map((part) => `0000${part.toString(8)}`).join('.'),
+    'mixed bases': `0x${hex(a)}.0${b.toString(8)}.${c}.${d}`,
+    'a number in the last place': `0x${hex(a)}.${(b * 256 + c) * 256 + d}`,
+    'leading zeros': [a, b, c, d].map((part) => `${part}`.padStart(3, '0')).join('.'),
+    'parts beyond a byte': `${a + 256}.${b}.${c}.${d}`,
+    'five parts': `${address}.0`,
+    'a name that ends in it': `example.${address}`,
+  }
+  const invalid: Record<string, string> = {
+    'trailing dot': `${address}.`,
+    'two trailing dots': `${address}..`,
+    'leading dot': `.${address}`,
+    'space before': ` ${address}`,
+    'space after': `${address} `,
+    tab: `\t${address}`,
+    'line feed': `${address}\n`,
+    'carriage return, line feed': `${address}\r\nX: y`,
+    NUL: `${address}\u0000.example.com`,
+    'percent-encoded digits': address.replace(/\d/g, (digit) => `%3${digit}`),
+    'percent-encoded dots': address.replaceAll('.', '%2e'),
+    brackets: `[${address}]`,
+    port: `${address}:1883`,
+    path: `${address}/`,
+    query: `${address}?clientId=x`,
+    fragment: `${address}#.example.com`,
+    userinfo: `example.com@${address}`,
+    'backslash userinfo': `example.com\\@${address}`,
+    URL: `mqtt://${address}`,
+    'full-width': wide,
+    'ideographic full stops': address.replaceAll('.', '。'),
+    'half-width full stops': address.replaceAll('.', '｡'),
+    'a soft hyphen': `${address.slice(0, -1)}\u00ad${address.slice(-1)}`,
+    'a space of no width': `${address}\u200b`,
+    'a minus': `-${address}`,
+  }
+  const of = (answer: Host['answer'], forms: Record<string, string>): Host[] =>
+    Object.entries(forms).map(([form, host]) => ({ host, answer, why: `${address}: ${form}` }))
+  return [...of('denied', denied), ...of('invalid', invalid)]
+}
+
+/** Addresses of IPv6 that carry the address, in the forms that some library or gateway takes it out of. */
+function spellingsInIpv6(address: string): Host[] {
+  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number)
+  const [high, low] = [hex(a * 256 + b, 4), hex(c * 256 + d, 4)]
+  const denied: Record<string, string> = {
+    mapped: `::ffff:${address}`,
+    'mapped, hexadecimal': `::ffff:${high}:${low}`,
+    'mapped, long': `0:0:0:0:0:ffff:${address}`,
+    'mapped, longest': `0000:0000:0000:0000:0000:FFFF:${high}:${low}`.toUpperCase(),
+    translated: `::ffff:0:${address}`,
+    compatible: `::${address}`,
+    NAT64: `64:ff9b::${address}`,
+    'NAT64, local prefix': `64:ff9b:1::${high}:${low}`,
+    '6to4': `2002:${high}:${low}::1`,
+    Teredo: `2001:0:${high}:${low}::1`,
+    ISATAP: `2606:4700::5efe:${address}`,
+    'ISATAP, universal': `2606:4700::200:5efe:${high}:${low}`,
+    'ISATAP, link-local': `fe80::5efe:${address}`,
+  }
+  const bracketed = [`[::ffff:${address}]`, `::ffff:${address}%lo`, `::ffff:${address}%25eth0`, `::ffff:0x${hex(a)}.1`]
+  return [
+    ...Object.entries(denied).map(([form, host]) => ({ host, answer: 'denied', why: `${address}: ${form}` }) as const),
+    ...bracketed.map((host) => ({ host, answer: 'invalid', why: `${address}: no address of IPv6` }) as const),
+  ]
+}
+
+/** Edges and members of special ranges, metadata services, and what is no host in any reading. */
+const others: readonly Host[] = [
+  ...[
+    '192.31.196.1',
+    '192.52.193.1',
+    '192.88.99.1',
+    '192.175.48.42',
+    '192.0.0.192',
+    '169.254.170.2',
+    '169.254.170.23',
+    '169.254.42.42',
+    '169.254.0.23',
+    '127.0.0.53',
+    '127.0.0.11',
+    '172.17.0.1',
+    '10.96.0.1',
+    '192.168.65.2',
+    '255.255.255.254',
+    '0.0.0.1',
+    '::2',
+    '0::1',
+    '::0001',
+    '0000:0000:0000:0000:0000:0000:0000:0001',
+    '::FFFF:7F00:1',
+    '100::1',
+    '100:0:0:1::1',
+    '2001:1::1',
+    '2001:2::1',
+    '2001:10::1',
+    '2001:20::1',
+    '2001:1ff:ffff::1',
+    '2001:DB8::1',
+    '2620:4f:8000::1',
+    '3fff::1',
+    '3fff:fff::1',
+    '4000::1',
+    '5f00::1',
+    'fc00::',
+    'fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+    'fd00:ec2::23',
+    'fd20:ce::254',
+    'fd00:42::42',
+    'FD00:EC2::254',
+    'fe80::a9fe:a9fe',
+    'febf::1',
+    'feff::1',
+    'ff01::1',
+    'ff0e::1',
+    'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+    'metadata',
+    'METADATA.google.internal',
+    'metadata.goog',
+    'instance-data',
+    'LocalHost',
+    'a.b.localhost',
+    'example.0x7f',
+    'example.123',
+  ].map((host) => ({ host, answer: 'denied', why: 'special' }) as const),
+  ...[
+    '.',
+    '..',
+    '-',
+    '*',
+    '*.example.com',
+    'a..b',
+    '.example.com',
+    'localhost.',
+    'localhost:1883',
+    'local host',
+    '-a.example',
+    'a-.example',
+    '::1%lo',
+    '::1%25lo',
+    '[::1]:1883',
+    '[fd00:ec2::254]',
+    ':::1',
+    '1::2::3',
+    '12345::1',
+    'fe80::1%eth0',
+    '/var/run/broker.sock',
+    './broker.sock',
+    'unix:/run/broker.sock',
+    'mqtt+unix://run/broker.sock',
+    'MQTTS://example.com',
+    'mqtts ://example.com',
+    'socks5://127.0.0.1:1080',
+    'ftp://127.0.0.1/',
+    '//127.0.0.1',
+    '\\\\127.0.0.1',
+    '127.0.0.1,example.com',
+    '127.0.0.1;example.com',
+    '127.0.0.1 example.com',
+    '${jndi:ldap://127.0.0.1}',
+    '①⑥⑨.②⑤④.①⑥⑨.②⑤④',
+    'ｌｏｃａｌｈｏｓｔ',
+    'loc\u00adalhost',
+    'ⓛocalhost',
+    'lo\u0301calhost',
+    'еxample.com',
+    'example。com',
+    '\ud800',
+    '\ufeff127.0.0.1',
+  ].map((host) => ({ host, answer: 'invalid', why: 'no host' }) as const),
+]
+
+function corpusOf(addresses: readonly string[]): readonly Host[] {
+  const all = [...kinds, ...addresses.flatMap(spellingsOfIpv4), ...addresses.flatMap(spellingsInIpv6), ...others]
+  return [...new Map(all.map((entry) => [entry.host, entry] as const)).values()]
+}
+
+/** Broker hosts that a default deployment refuses before it connects to anything and without asking a DNS server. */
+export const hosts = corpusOf(targets)
+
+/** The same with the spellings of two addresses, for tests that take their time over each. */
+export const hostsInShort = corpusOf(['127.0.0.1', '169.254.169.254'])
+
 /** Names whose DNS answers decide; none of them may be dialled. */
 export const names: readonly { host: string; answers: readonly string[]; why: string }[] = [
   { host: 'ip6-localhost', answers: ['::1'], why: 'loopback' },
   { host: 'localhost.localdomain', answers: ['127.0.0.1'], why: 'loopback' },
   { host: '127.0.0.1.nip.io', answers: ['127.0.0.1'], why: 'a public name of loopback' },
+  { host: '169-254-169-254.sslip.io', answers: ['169.254.169.254'], why: 'a public name of metadata' },
+  { host: '0a000001.nip.io', answers: ['10.0.0.1'], why: 'a public name of a private network' },
+  { host: 'localtest.me', answers: ['127.0.0.1', '::1'], why: 'loopback in both families' },
   { host: 'xn--broker-9ta.example', answers: ['10.1.2.3'], why: 'private' },
+  { host: 'xn--80ak6aa92e.example', answers: ['192.168.1.1'], why: 'private' },
+  { host: 'broker', answers: ['172.16.0.1'], why: 'a name of one label' },
+  { host: 'kubernetes.default.svc.cluster.local', answers: ['10.96.0.1'], why: 'a service of a cluster' },
+  { host: 'host.docker.internal', answers: ['192.168.65.2'], why: 'the host of a container' },
+  { host: 'this.example', answers: ['0.0.0.0'], why: 'this network' },
+  { host: 'unspecified.example', answers: ['::'], why: 'unspecified' },
+  { host: 'link.example', answers: ['fe80::1'], why: 'link-local' },
+  { host: 'unique.example', answers: ['fd00::1'], why: 'unique local' },
+  { host: 'ec2.example', answers: ['fd00:ec2::254'], why: 'metadata' },
+  { host: 'azure.example', answers: ['168.63.129.16'], why: 'metadata on a public address' },
+  { host: 'multicast.example', answers: ['224.0.0.1', 'ff02::1'], why: 'multicast' },
+  { host: 'nat64.example', answers: ['64:ff9b::a00:1'], why: 'NAT64' },
+  { host: 'sixtofour.example', answers: ['2002:a00:1::1'], why: '6to4' },
   {
     host: 'mixed.example',
     answers: ['93.184.215.14', '169.254.169.254'],
     why: 'one forbidden answer refuses the name',
   },
+  {
+    host: 'families.example',
+    answers: ['93.184.215.14', 'fe80::1'],
+    why: 'one forbidden answer of the other family refuses the name',
+  },
   { host: 'mapped.example', answers: ['::ffff:93.184.215.14'], why: 'mapped' },
+  {
+    host: 'thousand.example',
+    answers: [...Array.from({ length: 999 }, (_, i) => `93.184.${i >> 8}.${i & 255}`), '127.0.0.1', '0.0.0.0'],
+    why: 'a thousand answers, the last one forbidden',
+  },
 ]

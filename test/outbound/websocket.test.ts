@@ -17,13 +17,13 @@ async function listen(answer: RequestListener): Promise<{ server: Server; port: 
 function dial(port: number, wsPath = '/mqtt'): Promise<Link> {
   const tls = { serverName: undefined, alpn: [], minVersion: 'TLSv1.2', requirePqc: false } as const
   const target = {
-    hostname: '127.0.0.1',
-    port,
+    hosts: [{ hostname: '127.0.0.1', port }],
     protocol: 'ws',
     wsPath,
     tls: { ...tls, caCert: undefined, client: undefined },
   } as const
   return createDial({ allow: ['127.0.0.1/32'], clock: systemClock })(target, {
+    tenantId: 'ten_1',
     deadlineMs: systemClock.monotonic() + 1_000,
   })
 }

@@ -111,7 +111,7 @@ describe('version 1', () => {
     const body = { integration_id: 'int_none', operation: 'publish', payload: { message: '1' }, dry_run: true }
     const headers = { 'x-api-key': device.secret, 'content-type': 'application/json', 'envelope-version': '1' }
     const outbound = `${api.url}/api/v2/proxy/outbound`
-    const seal = { credentialType: 'custom_kv', values: { hostname: '127.0.0.1', port: 1 } }
+    const seal = { credentialType: 'custom_kv', values: { hostname: '127.0.0.1', port: 1883 } }
     const { id: credentialId } = await client.vault.seal(seal)
     const integration = await client.integrations.create({
       name: 'plant',

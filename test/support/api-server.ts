@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { startServer } from '#src/app.ts'
 import { type Config, parseConfig } from '#src/config/config.ts'
+import type { Clock } from '#src/core/clock.ts'
 import { silentLog } from '#src/core/log.ts'
 import { testDatabase } from './database.ts'
 import { assertDocumented } from './openapi-contract.ts'
@@ -36,7 +37,10 @@ export interface ApiServer {
   close(): Promise<void>
 }
 
-export async function startApiServer(env: Record<string, string> = {}): Promise<ApiServer> {
+export async function startApiServer(
+  env: Record<string, string> = {},
+  parts: { clock?: Clock } = {},
+): Promise<ApiServer> {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'sealwire-test-'))
   const database = await testDatabase()
   const config = parseConfig({
@@ -46,7 +50,7 @@ export async function startApiServer(env: Record<string, string> = {}): Promise<
     OUTBOUND_ALLOW: '127.0.0.0/8,::1/128',
     ...env,
   })
-  const server = await startServer(config, { log: silentLog })
+  const server = await startServer(config, { log: silentLog, ...parts })
   const ownerKey = (await readFile(path.join(dataDir, 'owner-api-key'), 'utf8')).trim()
 
   async function call(

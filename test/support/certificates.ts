@@ -28,6 +28,12 @@ export interface Certificates {
   readonly client: Identity
   /** A client of the other CA. */
   readonly foreignClient: Identity
+  /** As `client`, but its life ended in 2021. */
+  readonly expiredClient: Identity
+  /** As `server`, but signed by nobody else. */
+  readonly selfSigned: Identity
+  /** As `server`, with a key of RSA that is too short: 1,024 bits. */
+  readonly weak: Identity
   remove(): Promise<void>
 }
 
@@ -50,6 +56,7 @@ async function openssl(dir: string, command: string): Promise<void> {
 }
 
 const NEW_KEY = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+const WEAK_KEY = '-newkey rsa:1024 -nodes'
 
 async function createAuthority(dir: string, name: string): Promise<string> {
   const extensions = '-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign'
@@ -65,19 +72,33 @@ interface Request {
   usage: 'serverAuth' | 'clientAuth'
   authority?: string
   ends?: string
+  newKey?: string
 }
 
 async function createIdentity(dir: string, request: Request): Promise<Identity> {
-  const { name, subject, altNames, usage, authority = 'ca', ends = '20491231235959Z' } = request
+  const { name, subject, altNames, usage, authority = 'ca', ends = '20491231235959Z', newKey = NEW_KEY } = request
   const extensions = `subjectAltName=${altNames}\nextendedKeyUsage=${usage}\nkeyUsage=digitalSignature\n`
   await writeFile(join(dir, `${name}.ext`), `${extensions}basicConstraints=CA:FALSE\n`)
-  await openssl(dir, `req ${NEW_KEY} -subj /CN=${subject} -keyout ${name}.key -out ${name}.csr`)
+  await openssl(dir, `req ${newKey} -subj /CN=${subject} -keyout ${name}.key -out ${name}.csr`)
   const signer = `-cert ${authority}.crt -keyfile ${authority}.key -startdate 20200101000000Z -enddate ${ends}`
   const files = `-extfile ${name}.ext -in ${name}.csr -out ${name}.crt`
   await openssl(dir, `ca -batch -notext -rand_serial -config ca.cnf ${signer} ${files}`)
+  return readIdentity(dir, name)
+}
+
+async function readIdentity(dir: string, name: string): Promise<Identity> {
   const [certificateFile, keyFile] = [join(dir, `${name}.crt`), join(dir, `${name}.key`)]
   const [certificate, key] = await Promise.all([readFile(certificateFile, 'utf8'), readFile(keyFile, 'utf8')])
   return { certificate, key, certificateFile, keyFile }
+}
+
+async function createSelfSigned(dir: string, name: string, altNames: string): Promise<Identity> {
+  const extensions = `-addext subjectAltName=${altNames} -addext extendedKeyUsage=serverAuth`
+  await openssl(
+    dir,
+    `req -x509 ${NEW_KEY} -days 3650 -subj /CN=localhost ${extensions} -keyout ${name}.key -out ${name}.crt`,
+  )
+  return readIdentity(dir, name)
 }
 
 /** Makes, with the openssl command, the certificates that TLS tests need; each differs from its twin in one thing. */
@@ -101,6 +122,15 @@ export async function createCertificates(): Promise<Certificates> {
   const device = { subject: 'device-1', altNames: 'DNS:device-1', usage: 'clientAuth' } as const
   const client = await createIdentity(dir, { name: 'client', ...device })
   const foreignClient = await createIdentity(dir, { name: 'foreign-client', ...device, authority: 'other-ca' })
+  const expiredClient = await createIdentity(dir, { name: 'expired-client', ...device, ends: '20210101000000Z' })
+  const selfSigned = await createSelfSigned(dir, 'self-signed', here)
+  const weak = await createIdentity(dir, {
+    name: 'weak',
+    subject: 'localhost',
+    altNames: here,
+    usage,
+    newKey: WEAK_KEY,
+  })
   return {
     ca: await readFile(caFile, 'utf8'),
     caFile,
@@ -111,6 +141,9 @@ export async function createCertificates(): Promise<Certificates> {
     wrongName,
     client,
     foreignClient,
+    expiredClient,
+    selfSigned,
+    weak,
     remove: () =>
       rm(dir, {
         recursive: true,

@@ -56,6 +56,15 @@ async function findServer(): Promise<ConnectionOptions> {
   return own.connection
 }
 
+let turn: Promise<unknown> = Promise.resolve()
+
+/** Databases are made and dropped one after the other, also where tests of a file run side by side. */
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const mine = turn.then(work)
+  turn = mine.catch(() => undefined) // whoever asked for it hears of it
+  return mine
+}
+
 let server: ReturnType<typeof prepare> | undefined
 let made = 0
 
@@ -83,7 +92,7 @@ export async function testDatabase(): Promise<TestDatabase> {
   inUse++
   const { connection, admin, template } = await server
   const name = `${template}_${++made}`
-  await admin.query(`create database ${name} template ${template}`)
+  await inTurn(() => admin.query(`create database ${name} template ${template}`))
   const own = inDatabase(connection, name)
   const db = createDb(own)
   return {
@@ -92,7 +101,7 @@ export async function testDatabase(): Promise<TestDatabase> {
     url: urlOf(own),
     async drop() {
       await db.close()
-      await admin.query(`drop database if exists ${name} with (force)`)
+      await inTurn(() => admin.query(`drop database if exists ${name} with (force)`))
       inUse--
       await endWhenUnused()
     },

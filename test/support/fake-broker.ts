@@ -1,17 +1,29 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { generate, type IConnackPacket, type IConnectPacket, type Packet, parser } from 'mqtt-packet'
 
 type Cmd = Packet['cmd']
 type PacketOf<C extends Cmd> = Extract<Packet, { cmd: C }>
 
 export interface FakeConnection {
+  /** Counted from 0. */
+  readonly index: number
   readonly socket: Socket
   readonly connect: IConnectPacket | undefined
   send(packet: Packet): void
   /** Writes bytes that need not be MQTT. */
   write(bytes: Uint8Array): void
   close(): void
+}
+
+/** One line of the broker's own log. `raw`: bytes that are written as they are, `end`: the connection has closed. */
+export interface LogEntry {
+  /** As of `performance.now()`. */
+  readonly atMs: number
+  readonly connection: number
+  readonly direction: 'in' | 'out'
+  readonly packet: Packet | { readonly cmd: 'raw' | 'end' }
 }
 
 /** What a broker does with one kind of packet instead of answering as it should. */
@@ -24,9 +36,15 @@ export interface FakeBroker {
   /** All bytes that came in, whatever they are. */
   readonly bytes: Buffer[]
   readonly connections: readonly FakeConnection[]
+  /** What came in and what was answered, in order. */
+  readonly log: readonly LogEntry[]
+  /** The log as words, such as `0 < publish` and `0 > puback`, without connects, pings and ends. */
+  exchange(): string[]
   packetsOf<C extends Cmd>(cmd: C): PacketOf<C>[]
   /** Resolves with the next packet of this kind, or one that came already when `count` of them did. */
   received(cmd: Cmd, count?: number): Promise<void>
+  /** From now on it answers every packet as MQTT asks. */
+  mend(): void
   stop(): Promise<void>
 }
 
@@ -34,6 +52,14 @@ export interface FakeBrokerOptions {
   readonly misbehave?: Misbehaviour
   /** Properties of CONNACK, for MQTT 5. */
   readonly connack?: IConnackPacket['properties']
+  /** Before a packet of the client has come. */
+  readonly onAccept?: (connection: FakeConnection) => void
+  /** Speaks TLS with this certificate, both as PEM. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** `false`: keeps no packets, bytes and log, for those who send a hundred thousand. */
+  readonly keep?: boolean
+  /** Default: one that is free. */
+  readonly port?: number
 }
 
 function answer(packet: Packet, connection: FakeConnection, { connack }: FakeBrokerOptions): void {
@@ -56,38 +82,61 @@ export async function startFakeBroker(options: FakeBrokerOptions = {}): Promise<
   const packets: Packet[] = []
   const bytes: Buffer[] = []
   const connections: FakeConnection[] = []
+  const log: LogEntry[] = []
   const waiting = new Set<() => void>()
+  const { keep = true } = options
+  let mended = false
 
-  const server = createServer((socket) => {
+  const accept = (socket: Socket) => {
     let connect: IConnectPacket | undefined
     const version = () => connect?.protocolVersion ?? 4
+    const index = connections.length
+    const note = (direction: 'in' | 'out', packet: LogEntry['packet']) => {
+      if (keep) log.push({ atMs: performance.now(), connection: index, direction, packet })
+    }
     const connection: FakeConnection = {
+      index,
       socket,
       get connect() {
         return connect
       },
-      send: (packet) => void socket.write(generate(packet, { protocolVersion: version() })),
-      write: (raw) => void socket.write(raw),
+      send(packet) {
+        note('out', packet)
+        socket.write(generate(packet, { protocolVersion: version() }))
+      },
+      write(raw) {
+        note('out', { cmd: 'raw' })
+        socket.write(raw)
+      },
       close: () => void socket.destroy(),
     }
     connections.push(connection)
     const decoder = parser({ protocolVersion: 4 })
     decoder.on('packet', (packet) => {
-      packets.push(packet)
+      if (keep) packets.push(packet)
+      note('in', packet)
       if (packet.cmd === 'connect') connect = packet
-      const own = options.misbehave?.[packet.cmd] as ((packet: Packet, connection: FakeConnection) => void) | undefined
+      const own = (mended ? undefined : options.misbehave?.[packet.cmd]) as
+        | ((packet: Packet, connection: FakeConnection) => void)
+        | undefined
       if (own) own(packet, connection)
       else answer(packet, connection, options)
       for (const check of waiting) check()
     })
     decoder.on('error', () => socket.destroy())
     socket.on('error', () => {}) // a reset is one of the things that are tested
+    socket.on('close', () => note('in', { cmd: 'end' }))
     socket.on('data', (chunk: Buffer) => {
-      bytes.push(chunk)
+      if (keep) bytes.push(chunk)
       decoder.parse(chunk)
     })
-  })
-  server.listen(0, '127.0.0.1')
+    if (!mended) options.onAccept?.(connection)
+  }
+  const raw = new Set<Socket>() // of TLS too: a handshake that never ends is a connection
+  const server = options.tls ? createTlsServer(options.tls, accept) : createServer(accept)
+  server.on('connection', (socket: Socket) => raw.add(socket.once('close', () => raw.delete(socket))))
+  server.on('tlsClientError', () => {}) // a client that hangs up in the handshake
+  server.listen(options.port ?? 0, '127.0.0.1')
   await once(server, 'listening')
 
   return {
@@ -95,6 +144,11 @@ export async function startFakeBroker(options: FakeBrokerOptions = {}): Promise<
     packets,
     bytes,
     connections,
+    log,
+    exchange: () =>
+      log
+        .filter(({ packet }) => !/^(connect|connack|pingreq|pingresp|end)$/.test(packet.cmd))
+        .map(({ connection, direction, packet }) => `${connection} ${direction === 'in' ? '<' : '>'} ${packet.cmd}`),
     packetsOf: <C extends Cmd>(cmd: C) => packets.filter((packet): packet is PacketOf<C> => packet.cmd === cmd),
     received: (cmd, count = 1) =>
       new Promise((resolve) => {
@@ -106,8 +160,11 @@ export async function startFakeBroker(options: FakeBrokerOptions = {}): Promise<
         waiting.add(check)
         check()
       }),
+    mend() {
+      mended = true
+    },
     async stop() {
-      for (const { socket } of connections) socket.destroy()
+      for (const socket of raw) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
     },
   }

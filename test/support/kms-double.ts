@@ -4,12 +4,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { type SigningIdentity, signatureProblem } from './sigv4.ts'
 
-export type KeyState = 'Enabled' | 'Disabled' | 'PendingDeletion'
+/** `Denied`: the key policy refuses us. */
+export type KeyState = 'Enabled' | 'Disabled' | 'PendingDeletion' | 'Denied'
 
 export interface RecordedRequest {
   operation: string
   keyId: string | undefined
   context: Readonly<Record<string, string>> | undefined
+  /** As of `performance.now()`. */
+  atMs: number
 }
 
 /** What the next requests meet instead of an answer: an error, or silence until the client hangs up. */
@@ -25,6 +28,9 @@ export interface KmsDouble {
   createKey(): { id: string; arn: string }
   setState(keyId: string, state: KeyState): void
   fail(fault: Fault): void
+  /** Cuts every connection, and takes none until `up`. */
+  down(): Promise<void>
+  up(): Promise<void>
   close(): Promise<void>
 }
 
@@ -97,6 +103,7 @@ function createKeys() {
   }
 
   function usable(key: Key): Key {
+    if (key.state === 'Denied') throw new KmsError('AccessDeniedException', `not authorized for ${key.arn}`)
     if (key.state === 'Disabled') throw new KmsError('DisabledException', `${key.arn} is disabled.`)
     if (key.state !== 'Enabled') throw new KmsError('KMSInvalidStateException', `${key.arn} is pending deletion.`)
     return key
@@ -174,7 +181,12 @@ export async function startKmsDouble(): Promise<KmsDouble> {
     if (problem !== undefined) throw new KmsError('InvalidSignatureException', problem)
     const operation = String(headers['x-amz-target']).replace(/^TrentService\./, '')
     const request = JSON.parse(body.toString()) as KmsRequest
-    requests.push({ operation, keyId: request.KeyId, context: request.EncryptionContext })
+    requests.push({
+      operation,
+      keyId: request.KeyId,
+      context: request.EncryptionContext,
+      atMs: performance.now(),
+    })
     if (fault && fault.times-- > 0) {
       if ('silent' in fault) return 'silence'
       throw new KmsError(fault.type, 'Injected.', fault.status)
@@ -199,9 +211,17 @@ export async function startKmsDouble(): Promise<KmsDouble> {
     )
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  async function end(): Promise<void> {
+    if (!server.listening) return
+    const closed = once(server, 'close')
+    server.close()
+    server.closeAllConnections()
+    await closed
+  }
 
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     region: REGION,
     accessKeyId: identity.accessKeyId,
     secretAccessKey: identity.secretAccessKey,
@@ -211,10 +231,10 @@ export async function startKmsDouble(): Promise<KmsDouble> {
     fail(next) {
       fault = next
     },
-    async close() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
+    down: end,
+    async up() {
+      if (!server.listening) await once(server.listen(port, '127.0.0.1'), 'listening')
     },
+    close: end,
   }
 }

@@ -8,6 +8,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Certificates, Identity } from './certificates.ts'
 
 const listenerKinds = ['tcp', 'tls', 'mtls', 'ws', 'wss'] as const
@@ -36,8 +37,8 @@ export interface Mosquitto {
   /** Resolves when the log holds `text`. */
   logged(text: string): Promise<void>
   signal(name: NodeJS.Signals): void
-  /** Stops it and starts it again on the same ports; resolves when it listens. The log goes on. */
-  restart(): Promise<void>
+  /** Stops it and starts it again on the same ports, `awayMs` later; resolves when it listens. The log goes on. */
+  restart(awayMs?: number): Promise<void>
   stop(): Promise<void>
 }
 
@@ -184,8 +185,9 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     connects: () => lines.filter((line) => line.includes('New client connected')).length,
     logged: (text) => logged(text),
     signal: (name) => broker.child.kill(name),
-    async restart() {
+    async restart(awayMs = 0) {
       await end()
+      if (awayMs > 0) await delay(awayMs)
       broker = await start()
     },
     async stop() {

@@ -44,7 +44,15 @@ function pointer(...names: string[]): string {
 }
 
 /** Headers that mean something to a caller: an answer has them only where the document says so. */
-const meaningful = ['ETag', 'Idempotency-Replayed', 'Retry-After', 'WWW-Authenticate', 'X-Request-Id']
+const meaningful = [
+  'ETag',
+  'Idempotency-Replayed',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'WWW-Authenticate',
+  'X-Request-Id',
+]
 
 function assertHeaders(where: string, declared: NonNullable<Response['headers']>, headers: Headers): void {
   for (const [name, header] of Object.entries(declared)) {

@@ -38,9 +38,10 @@ export async function startServerProcess(
   throw new Error('the server ended before it listened')
 }
 
-/** Starts a server that is meant to refuse, and returns its exit code and everything that it said. */
+/** Starts a server that is meant to refuse, and returns its exit code and everything that it said; `meanwhile` may act on it. */
 export async function runToExit(
   env: Record<string, string>,
+  meanwhile?: (child: ChildProcess) => Promise<void>,
 ): Promise<{ code: number | null; said: string; ms: number }> {
   const started = performance.now()
   const child = spawn(process.execPath, ['src/main.ts'], { env: environment(env), stdio: ['ignore', 'pipe', 'pipe'] })
@@ -52,6 +53,9 @@ export async function runToExit(
   child.stderr.on('data', (chunk: Buffer) => {
     said += chunk
   })
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  const [code] = await Promise.all([
+    new Promise<number | null>((resolve) => child.once('close', resolve)),
+    meanwhile?.(child),
+  ])
   return { code, said, ms: performance.now() - started }
 }

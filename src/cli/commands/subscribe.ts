@@ -55,6 +55,9 @@ export function addSubscribe(program: Command, io: Io): void {
       const { result, envelope } = await client.proxy.subscribe(input, { signal: io.signal })
       if (json) io.out(JSON.stringify({ result, envelope }))
       else for (const message of result.messages) io.out(lineOf(message))
-      if (result.truncated) io.err('note: stopped at a bound; there may be more')
+      if (result.truncated)
+        io.err(
+          'note: there may be more: a bound was met, or the broker, or what says what is allowed, was away meanwhile',
+        )
     })
 }

@@ -8,7 +8,7 @@ export const integrationsCreate = defineOperation({
   path: '/api/v2/integrations',
   summary: 'Create an integration',
   description:
-    'Connects a credential to what may be done with it. Default deny: without allowed_operations nothing may be done; without config.topic or config.topics no topic is allowed.',
+    'Connects a credential to what may be done with it. Default deny: without allowed_operations nothing may be done; without config.topic or config.topics no topic is allowed. The hosts, ports and certificates of the credential are judged where they can be opened now; names are resolved, and judged by their addresses, at every connect.',
   scopes: ['integrations:write'],
   body: createIntegrationBody,
   data: integrationView,
@@ -24,7 +24,7 @@ export const integrationsCreate = defineOperation({
   },
   statuses: [201],
   responseHeaders: etagHeader,
-  errors: ['integration.invalid', 'outcome.unknown'],
+  errors: ['integration.invalid', 'destination.not_allowed', 'outcome.unknown'],
   idempotent: true,
   async handle(services, { caller, body }) {
     return answerOf(services, await services.integrations.create(caller, body))

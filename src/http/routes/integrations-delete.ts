@@ -14,7 +14,13 @@ export const integrationsDelete = defineOperation({
   example: { data: { id: integrationExample.id, deleted: true } },
   statuses: [200],
   headers: { 'If-Match': 'The ETag of the revision that you read.' },
-  errors: ['object.not_found', 'precondition.required', 'precondition.failed', 'outcome.unknown'],
+  errors: [
+    'object.not_found',
+    'integration.invalid',
+    'precondition.required',
+    'precondition.failed',
+    'outcome.unknown',
+  ],
   async handle({ integrations }, { caller, params, ifMatch }) {
     await integrations.remove(caller, params.id, ifMatch)
     return { data: { id: params.id, deleted: true as const } }

@@ -14,7 +14,7 @@ export const integrationsGet = defineOperation({
   example: { data: integrationExample },
   statuses: [200],
   responseHeaders: etagHeader,
-  errors: ['object.not_found'],
+  errors: ['object.not_found', 'integration.invalid'],
   async handle(services, { caller, params }) {
     return answerOf(services, await services.integrations.get(caller.tenantId, params.id))
   },

@@ -61,7 +61,8 @@ export const integrationsTest = defineOperation({
   },
   statuses: [200],
   headers: {
-    'Request-Deadline-Ms': 'Milliseconds until the answer must be there: 10 to 30000, 10000 when absent.',
+    'Request-Deadline-Ms':
+      'Milliseconds until the answer must be there: 10 to 30000; when absent, REQUEST_DEADLINE_MS of the server (10000).',
     ...custodyKeyHeader,
   },
   errors: [
@@ -77,6 +78,7 @@ export const integrationsTest = defineOperation({
     'broker.busy',
     'vault.unavailable',
     'kms.unavailable',
+    'outcome.unknown',
   ],
   async handle({ integrations, testConnection }, { caller, params, deadlineMs, header }) {
     const integration = await integrations.find(caller.tenantId, params.id)

@@ -26,6 +26,7 @@ export const integrationsUpdate = defineOperation({
     'precondition.required',
     'precondition.failed',
     'integration.invalid',
+    'destination.not_allowed',
     'outcome.unknown',
   ],
   idempotent: true,

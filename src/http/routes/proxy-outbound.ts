@@ -1,125 +1,34 @@
 import { z } from 'zod'
 import { AppError } from '../../core/errors.ts'
+import type { Principal, Scope } from '../../tenants/principal.ts'
 import { defineOperation } from '../operation.ts'
-import { encodePayload } from '../payload.ts'
-import { exampleId, integrationId, jsonValue, messageId, timestamp } from '../schemas.ts'
+import { dryRun } from '../proxy/dry-run.ts'
+import { publishBody, published, publishOperation } from '../proxy/publish.ts'
+import { batchDryRun, publishedBatch } from '../proxy/publish-batch.ts'
+import { recallPublish } from '../proxy/recall-publish.ts'
+import { requestBody, requested, requestOperation } from '../proxy/request.ts'
+import { collected, subscribeBody, subscribeOperation } from '../proxy/subscribe.ts'
+import { exampleId } from '../schemas.ts'
 
-const qos = z.literal([0, 1, 2])
+const operations = { publish: publishOperation, subscribe: subscribeOperation, request: requestOperation } as const
 
-const publishPayload = z
-  .strictObject({
-    topic: z.string().optional().meta({ description: 'Defaults to config.topic' }),
-    message: jsonValue,
-    qos: qos.optional().meta({ description: 'Defaults to config.qos' }),
-    retain: z.boolean().optional(),
-    encoding: z
-      .enum(['utf8', 'base64', 'json'])
-      .optional()
-      .meta({ description: 'How `message` is written; utf8 when absent' }),
-  })
-  .meta({ id: 'PublishPayload' })
-
-const subscribePayload = z
-  .strictObject({
-    topic: z.string().optional().meta({ description: 'A topic filter; defaults to config.topic' }),
-    qos: qos.optional(),
-    max_messages: z.int().min(1).max(1000).optional().meta({ description: 'Defaults to 100' }),
-    wait_ms: z.int().min(0).max(25_000).optional().meta({ description: 'Defaults to 5000' }),
-    max_bytes: z
-      .int()
-      .min(1)
-      .max(8_388_608)
-      .optional()
-      .meta({ description: 'Of payloads together; defaults to 1 MiB. The messages as JSON come to 8 MiB at most' }),
-  })
-  .meta({ id: 'SubscribePayload' })
-
-const common = {
-  integration_id: z
-    .string()
-    .max(64)
-    .meta({ description: 'Id of the integration', example: exampleId('int') }),
-  dry_run: z.boolean().optional().meta({ description: 'Run every check, send nothing' }),
+function assertScopes(principal: Principal, scopes: readonly Scope[]): void {
+  for (const scope of scopes) {
+    if (principal.scopes.has(scope)) continue
+    throw new AppError('auth.forbidden', `This API key lacks the scope ${scope}.`, { details: { scope } })
+  }
 }
-
-const published = z
-  .strictObject({
-    outcome: z.enum(['acknowledged', 'sent']),
-    no_subscribers: z.literal(true).optional(),
-    message_id: messageId,
-    integration_id: integrationId,
-    topic: z.string(),
-    qos,
-    retain: z.boolean(),
-    reason_code: z.int().nullable(),
-    sent_at: timestamp,
-    acknowledged_at: timestamp.nullable(),
-    replayed: z.literal(true).optional(),
-  })
-  .meta({ id: 'Published' })
-
-const receivedProperties = z
-  .strictObject({
-    content_type: z.string().optional(),
-    response_topic: z.string().optional(),
-    correlation_data: z.string().optional().meta({ description: 'base64' }),
-    message_expiry: z.int().optional().meta({ description: 'Seconds' }),
-    payload_format: z.enum(['utf8', 'bytes']).optional(),
-    user_properties: z.record(z.string(), z.union([z.string(), z.array(z.string())])).optional(),
-  })
-  .meta({ id: 'ReceivedProperties', description: 'MQTT 5 properties; empty on 3.1.1' })
-
-const received = z
-  .strictObject({
-    topic: z.string(),
-    message: z.string(),
-    encoding: z.enum(['utf8', 'base64']),
-    qos,
-    retain: z.boolean(),
-    properties: receivedProperties,
-    received_at: timestamp,
-  })
-  .meta({ id: 'ReceivedMessage' })
-
-const collected = z
-  .strictObject({ granted_qos: qos, messages: z.array(received), truncated: z.boolean() })
-  .meta({ id: 'Collected' })
-
-const dryRun = z
-  .strictObject({
-    dry_run: z.literal(true),
-    allowed: z.boolean(),
-    operation: z.enum(['publish', 'subscribe']),
-    topic: z.string(),
-    qos,
-    retain: z.boolean(),
-    reason: z.string().meta({ description: 'Why policy or allow list say what they say' }),
-    rule: z.string().nullable().meta({ description: 'Id of the rule that decided' }),
-    policy_id: z.string().nullable().meta({ description: 'null: config.topic and config.topics decided' }),
-    policy_revision: z.int().nullable(),
-    guard: z.string().nullable().meta({ description: 'What a guard would refuse or record' }),
-    trace: z.array(z.string()).meta({ description: 'What became of every rule, a line each' }),
-  })
-  .meta({ id: 'DryRun', description: 'QoS and retain are those that would be forwarded' })
-
-/** Milliseconds beyond its waiting time that a collect gets for connecting and answering. */
-const COLLECT_GRACE_MS = 5000
-
-const operationWord = { publish: 'proxy:publish', subscribe: 'proxy:subscribe' } as const
 
 export const proxyOutbound = defineOperation({
   id: 'proxy.outbound',
   method: 'post',
   path: '/api/v2/proxy/outbound',
-  summary: 'Publish, or subscribe and collect',
+  summary: 'Publish, subscribe and collect, or request and await the reply',
   description:
-    'The answer is an envelope for the calling key; its plaintext is `{success, data, error}` with the data below. 200: acknowledged by the broker. 202: sent at QoS 0, or nobody subscribes. 504: bytes may have left and nobody saw an acknowledgement.',
+    'The answer is an envelope for the calling key; its plaintext is `{success, data, error}` with the data below. 200: acknowledged by the broker. 202: sent at QoS 0, or nobody subscribes. 504: bytes may have left and nobody saw an acknowledgement. A request is answered 200 or 202 by what became of its message, with `reply: null` when no reply came; where nobody acknowledged its message it is 504 too, with `details.replied: true` if a reply came all the same, and without the reply: a refusal may travel without an envelope. A batch (`messages`) is answered item by item: 200 when every item was acknowledged, 202 when every item went out, 207 with `outcome: "partial"` when at least one did, and at least one did not or nobody knows; when none did, the error of the items that tells most (`outcome.unknown` before what could not be sent, before a refusal by the broker, before one by policy or guard), with `details.counts`, and `details.items` unless all ended alike. A lost connection or the deadline ends a batch: what was not written by then is `unavailable`, and no message overtakes one whose fate is unknown.',
   scopes: ['proxy:publish', 'proxy:subscribe'],
-  body: z.discriminatedUnion('operation', [
-    z.strictObject({ ...common, operation: z.literal('publish'), payload: publishPayload }),
-    z.strictObject({ ...common, operation: z.literal('subscribe'), payload: subscribePayload }),
-  ]),
-  data: z.union([published, collected, dryRun]),
+  body: z.discriminatedUnion('operation', [publishBody, subscribeBody, requestBody]),
+  data: z.union([published, publishedBatch, collected, requested, dryRun, batchDryRun]),
   example: {
     body: {
       integration_id: exampleId('int'),
@@ -138,12 +47,12 @@ export const proxyOutbound = defineOperation({
       acknowledged_at: '2026-11-21T09:00:00.004Z',
     },
   },
-  statuses: [200, 202],
+  statuses: [200, 202, 207],
   enveloped: true,
   idempotent: true,
   headers: {
     'Request-Deadline-Ms':
-      'Milliseconds until the answer must be there: 10 to 30000, 10000 when absent (subscribe: wait_ms + 5000).',
+      'Milliseconds until the answer must be there: 10 to 30000; when absent, REQUEST_DEADLINE_MS of the server (10000; subscribe and request: wait_ms + 5000).',
   },
   errors: [
     'object.not_found',
@@ -163,51 +72,23 @@ export const proxyOutbound = defineOperation({
     'kms.unavailable',
     'outcome.unknown',
   ],
-  async handle({ integrations, publish, collect }, request) {
-    const { body, caller, identity, principal, admit } = request
-    const scope = operationWord[body.operation]
-    if (!principal.scopes.has(scope))
-      throw new AppError('auth.forbidden', `This API key lacks the scope ${scope}.`, { details: { scope } })
-    const integration = await integrations.find(caller.tenantId, body.integration_id)
-    const subject = integration.id
-    const { dry_run: dryRun = false } = body
-
-    if (body.operation === 'publish') {
-      const { message, encoding, topic, qos: wanted, retain } = body.payload
-      const command = {
-        caller,
-        identity,
-        integration,
-        messageId: request.messageId,
-        payload: encodePayload(message, encoding ?? 'utf8'),
-        topic,
-        qos: wanted,
-        retain,
-        deadlineMs: request.deadlineMs,
-        admit,
-        dryRun,
-      }
-      const { result: data, recorded } = await publish(command)
-      if (dryRun) await recorded // nothing was sent, and a failure must say so
-      const status = 'outcome' in data && (data.outcome === 'sent' || data.no_subscribers) ? 202 : 200
-      return { data, status, subject, keep: !dryRun, recorded }
+  async handle(services, request) {
+    const { body, caller, principal } = request
+    assertScopes(principal, operations[body.operation].scopes)
+    const integration = await services.integrations.find(caller.tenantId, body.integration_id)
+    switch (body.operation) {
+      case 'publish':
+        return publishOperation.run(services, request, body, integration)
+      case 'request':
+        return requestOperation.run(services, request, body, integration)
+      case 'subscribe':
+        return subscribeOperation.run(services, request, body, integration)
     }
-    const { topic, qos: wanted, max_messages: maxMessages, wait_ms: waitMs = 5000, max_bytes: maxBytes } = body.payload
-    const given = request.header('request-deadline-ms') !== undefined
-    const deadlineMs = given ? request.deadlineMs : request.startedMs + waitMs + COLLECT_GRACE_MS
-    const data = await collect({
-      caller,
-      identity,
-      integration,
-      topic,
-      qos: wanted,
-      maxMessages,
-      waitMs,
-      maxBytes,
-      deadlineMs,
-      admit,
-      dryRun,
-    })
-    return { data, subject, keep: false }
+  },
+  async recall(services, request, messageId) {
+    const { body, principal } = request
+    assertScopes(principal, operations[body.operation].scopes)
+    if (body.operation === 'subscribe') return 'unknown'
+    return recallPublish(services, request, body, messageId)
   },
 })

@@ -17,7 +17,7 @@ export const vaultRotate = defineOperation({
   path: '/api/v2/vault/rotate/:id',
   summary: 'Rotate a credential',
   description:
-    'Replaces the values, or encrypts the old ones anew when none are given. The id stays, so integrations follow; connections of the old version drain. An entry in split custody stays in it, under the same custody key, which has to be sent; X-Vault-Enable-MPC: true makes a new one, and with new values needs no old one: the way out of a lost key. It also moves an ordinary entry into split custody. A new custody key destroys the shares of every version before. Integrations have to be unlocked anew.',
+    'Replaces the values, or encrypts the old ones anew when none are given. The id stays, so integrations follow; connections of the old version drain. An entry in split custody stays in it, under the same custody key, which has to be sent; X-Vault-Enable-MPC: true makes a new one, and with new values needs no old one: the way out of a lost key. It also moves an ordinary entry into split custody. A new custody key destroys the shares of every version before. Integrations have to be unlocked anew. New values that an integration could not use (no host, no port, no PEM, a destination that is not allowed) are refused, and the details name it.',
   scopes: ['vault:write'],
   params: z.strictObject({ id: entryId }),
   body: z.strictObject({ values: jsonObject.optional() }),
@@ -50,6 +50,8 @@ export const vaultRotate = defineOperation({
   headers: { ...custodyKeyHeader, ...enableHeader },
   errors: [
     'object.not_found',
+    'integration.invalid',
+    'destination.not_allowed',
     'credential.expired',
     'custody.required',
     'custody.rejected',

@@ -18,7 +18,7 @@ export const vaultSeal = defineOperation({
     credential_type: z.enum(credentialTypes),
     values: jsonObject.meta({
       description:
-        'The secret: 1 to 64 members, 64 KiB as JSON. For MQTT a custom_kv with hostname, port, username, password, client_cert, client_key, ca_cert.',
+        'The secret: 1 to 64 members, 64 KiB as JSON. For MQTT a custom_kv with hostname and port, or in their place hosts, a list of up to 8 {hostname, port} of one broker that are tried in their order; username, password, client_cert, client_key, ca_cert.',
     }),
     ttl_days: z.int().min(1).max(365).optional().meta({ description: 'Days until the entry expires; absent: never' }),
     metadata: jsonObject.optional().meta({ description: 'Not secret: at most 8 KiB, shown in lists' }),
