@@ -64,7 +64,7 @@ function needsOf(root: string, file: string): ReadonlySet<Need> {
 
 /** Tests that start commands or databases of their own, or work through tables, random cases or every bit: they take their time. */
 const SLOW =
-  /^test\/((ops|cli|faults|guards|policy\/(importers|properties|regex))\/|(db\/embedded|envelope\/(every-bit|tamper))\.)/
+  /^test\/((ops|cli|faults|guards|policy\/(importers|properties|regex))\/|(db\/embedded|envelope\/(every-bit|tamper)|kms\/aws|messaging\/pool-(storms|turns))\.)/
 
 /** A unit test needs nothing but this repository, and is done in a moment. */
 export function isUnitTest({ file, needs }: TestFile): boolean {

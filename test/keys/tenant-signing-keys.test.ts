@@ -255,13 +255,14 @@ describe('keys that tenants sign with and are sealed to', () => {
       },
     }
     const own = createTenantSigningKeys({ ...deployment, wrapper: moving })
-    const { keyId } = await own.signingKeys(tenantId)
+    const { keyId, macKeyId } = await own.signingKeys(tenantId)
     await nextTurn() // its announcement has arrived
     /** Forgets what is open, and not which keys are active. */
     const forgetOpened = () => feed.send('tenant_key', `${tenantId}/none`)
     isMoved = true
     forgetOpened()
     await assert.rejects(own.signingKeys(tenantId), { code: 'kms.unavailable' })
+    await assert.rejects(own.verifyingKeys(tenantId, { keyId, macKeyId }), { code: 'kms.unavailable' }) // the other half, too
     await db.query(`update keys set kms_key_id = 'moved' where tenant_id = $1`, [tenantId])
     assert.equal((await own.signingKeys(tenantId)).keyId, keyId)
   })

@@ -80,7 +80,11 @@ export async function startCrashBench(databaseUrl: string) {
     return { ...server, ended }
   }
   async function connectionsOf(name: string): Promise<number | null> {
-    return (await db.query('select from pg_stat_activity where application_name = $1', [name])).rowCount
+    return (
+      await db.query('select from pg_stat_activity where application_name = $1 and datname = current_database()', [
+        name,
+      ])
+    ).rowCount
   }
   /** Waits for what PostgreSQL still does for a server that is dead: it hears of that when a statement is over. */
   async function statementsOver(name: string): Promise<void> {
