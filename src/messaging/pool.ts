@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import { type Reached, unwatched } from '../core/crash-points.ts'
 import type { Log } from '../core/log.ts'
 import type { Integration } from '../integrations/integration.ts'
+import type { PoolCounts } from '../observability/pool-metrics.ts'
 import type { Dial } from '../outbound/dial.ts'
 import { unreachable } from '../outbound/dial-errors.ts'
 import type { Posture } from '../outbound/posture.ts'
@@ -37,22 +38,6 @@ export interface PoolDeps {
   readonly reached?: Reached
   /** In [0, 1); spreads reconnects. */
   readonly random?: () => number
-}
-
-export interface PoolStats {
-  readonly connections: number
-  readonly connecting: number
-  readonly draining: number
-  readonly inFlight: number
-  /** Since the start: logins, and acknowledgements that came after their caller was answered. */
-  readonly connects: number
-  readonly lateAcknowledgements: number
-  /** Since the start: times that a broker was dialled, and those that it was not because of earlier failures. */
-  readonly attempts: number
-  readonly refused: number
-  /** Since the start: sessions that another client took over, and how often that stopped an integration from connecting. */
-  readonly takenOver: number
-  readonly stopped: number
 }
 
 /** A client that a collect may subscribe with, until it gives it back. */
@@ -110,7 +95,7 @@ export interface Pool {
   retire(tenantId: string, credentialId: string): void
   /** As `retire`, for the connections of one integration: its unlock has ended. */
   retireIntegration(tenantId: string, integrationId: string): void
-  stats(): PoolStats
+  stats(): PoolCounts
   /** Refuses new work, waits until `deadlineMs` (monotonic clock) for what runs, and ends every connection. */
   close(deadlineMs: number): Promise<void>
 }

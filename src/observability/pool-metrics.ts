@@ -6,10 +6,13 @@ export interface PoolCounts {
   readonly connecting: number
   readonly draining: number
   readonly inFlight: number
+  /** Since the start, as all below: logins, and acknowledgements that came after their caller was answered. */
   readonly connects: number
   readonly lateAcknowledgements: number
+  /** Times that a broker was dialled, and those that it was not because of earlier failures. */
   readonly attempts: number
   readonly refused: number
+  /** Sessions that another client took over, and how often that stopped an integration from connecting. */
   readonly takenOver: number
   readonly stopped: number
 }

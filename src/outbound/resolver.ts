@@ -84,8 +84,12 @@ interface Lookup {
   readonly stop: AbortController
 }
 
+/** A file that is there and cannot be read fails the lookup: another address might be meant than DNS would say. */
 function readOrNothing(file: string): Promise<string> {
-  return readFile(file, 'utf8').catch(() => '')
+  return readFile(file, 'utf8').catch((err: NodeJS.ErrnoException) => {
+    if (err.code === 'ENOENT') return ''
+    throw err
+  })
 }
 
 /**

@@ -72,6 +72,21 @@ test('a name of the hosts file is not asked for, and localhost never is', async 
   )
 })
 
+test('a hosts file that cannot be read fails the lookup, and DNS is not asked in its place; a missing one is empty', async () => {
+  const names = { broker: { addresses: ['10.9.9.9'] } }
+  const unreadable = { hostsFile: folder }
+  await withServer(
+    names,
+    async (resolve, dns) => {
+      await assert.rejects(resolve('broker'), { code: 'EISDIR' })
+      assert.equal(dns.questions.length, 0)
+    },
+    unreadable,
+  )
+  const missing = { hostsFile: path.join(folder, 'none'), resolvConf: path.join(folder, 'none') }
+  await withServer(names, async (resolve) => assert.deepEqual(await resolve('broker'), ['10.9.9.9']), missing)
+})
+
 test('the service names of containers and clusters resolve through the search list', async () => {
   await withServer(
     { 'mosquitto.default.svc.cluster.local': { addresses: ['10.96.0.7'] } },
