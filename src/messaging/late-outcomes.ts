@@ -1,5 +1,6 @@
 import type { Audit, AuditEvent } from '../audit/audit.ts'
 import type { Clock } from '../core/clock.ts'
+import { AppError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { clip } from './audited.ts'
 import type { Delivery } from './broker.ts'
@@ -17,7 +18,11 @@ export interface LateOutcome {
 export interface LateOutcomes {
   /** Never waits and never throws: what finds no place is counted and logged. */
   record(late: LateOutcome): void
-  /** Ends trying; what waits then gets one last attempt. */
+  /**
+   * Ends trying; what waits then gets one last attempt.
+   *
+   * @throws {AppError} `audit.unavailable` when that did not put everything on record
+   */
   close(): Promise<void>
 }
 
@@ -56,7 +61,7 @@ function rowOf({ tenantId, integrationId, messageId, topic, delivery }: LateOutc
  */
 export function createLateOutcomes({ audit, clock, log }: { audit: Audit; clock: Clock; log: Log }): LateOutcomes {
   let waiting: Waiting[] = []
-  let draining: Promise<void> | undefined
+  let draining: Promise<number> | undefined
   let closed = false
   let lost = 0
 
@@ -75,16 +80,22 @@ export function createLateOutcomes({ audit, clock, log }: { audit: Audit; clock:
     }
   }
 
-  /** Tries some rows of every tenant at once: one whose chain takes none holds up nobody else's, and a stop waits once. */
-  async function drain(): Promise<void> {
+  /**
+   * Tries some rows of every tenant at once: one whose chain takes none holds up nobody else's, and a stop waits once.
+   *
+   * @returns how many were lost
+   */
+  async function drain(): Promise<number> {
     while (waiting.length > 0) {
       const byTenant = Map.groupBy(waiting, ({ row }) => row.tenantId)
       const done = await Promise.all([...byTenant.values()].map((rows) => recordSome(new Set(rows.slice(0, BATCH)))))
       if (!done.every(Boolean) && !closed) await sleepUntil(clock.monotonic() + AGAIN_MS, clock)
     }
     draining = undefined
-    if (lost > 0) log.warn({ lost }, 'late outcomes could not be put on record')
+    const lostNow = lost
     lost = 0
+    if (lostNow > 0) log.warn({ lost: lostNow }, 'late outcomes could not be put on record')
+    return lostNow
   }
 
   return {
@@ -95,7 +106,8 @@ export function createLateOutcomes({ audit, clock, log }: { audit: Audit; clock:
     },
     async close() {
       closed = true
-      await draining
+      const lostNow = (await draining) ?? 0
+      if (lostNow > 0) throw new AppError('audit.unavailable', `${lostNow} late outcomes were not put on record.`)
     },
   }
 }

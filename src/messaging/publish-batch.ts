@@ -93,7 +93,7 @@ function askedOf(integration: Integration, messageId: string, items: readonly Me
 export function createPublishBatch(
   deps: Omit<PublishDeps, 'pool'> & { readonly pool: Pick<Pool, 'publishBatch' | 'assertHopeful'> },
 ): PublishBatch {
-  const { pool, accessOf, guardsOf, clock, reached = unwatched } = deps
+  const { pool, accessOf, guardsOf, clock, reached = unwatched, onLate } = deps
   const accessNow = createAccessNow(deps)
   const refuseAtOnce = createRefuseAtOnce(deps)
 
@@ -140,6 +140,20 @@ export function createPublishBatch(
     } catch (err) {
       if (err instanceof AppError) return going.map(() => ({ error: err })) // nothing was sent
       throw err
+    }
+  }
+
+  /** What is known of items whose caller is told `unknown`, because the row that says so could not be committed. */
+  function tellLate(
+    { caller, integration }: BatchCommand,
+    going: readonly Judged[],
+    written: readonly WrittenItem[],
+  ): void {
+    const ids = { tenantId: caller.tenantId, integrationId: integration.id }
+    for (const [place, { message }] of going.entries()) {
+      const item = written[place]
+      if (!item || 'error' in item || item.delivery.state === 'unknown') continue
+      onLate?.({ ...ids, messageId: message.messageId, topic: message.topic, delivery: item.delivery })
     }
   }
 
@@ -232,7 +246,9 @@ export function createPublishBatch(
     const recorded = record(...deniedLate.values(), closing).then(
       () => reached('recorded'),
       (auditError: unknown) => {
-        throw mayBeOut ? unknownOutcome(messageId, auditError) : auditError
+        if (!mayBeOut) throw auditError
+        tellLate(command, going, written)
+        throw unknownOutcome(messageId, auditError)
       },
     )
     return { result, recorded: awaited(recorded) }

@@ -7,6 +7,13 @@ export type { ProtectedHeader } from '../envelope/header.ts'
 export { ML_KEM_SUITE, X_WING_SUITE } from '../envelope/suites.ts'
 export type { ApiKey, ApiKeyInput, NewApiKey, Role } from './api-keys.ts'
 export type { CallClock } from './call-clock.ts'
+export type {
+  BlockedClient,
+  BlockedClientInput,
+  BlockedType,
+  UnauthorisedClient,
+  UnauthorisedFilter,
+} from './clients.ts'
 export type { CallOptions } from './connection.ts'
 export type {
   ContextOptions,
@@ -21,6 +28,7 @@ export type {
   Integration,
   IntegrationConfig,
   IntegrationInput,
+  IntegrationList,
   IntegrationOperation,
   Posture,
   UnlockedIntegration,

@@ -1,6 +1,6 @@
 import { type CallOptions, type Connection, pathSegment } from './connection.ts'
 import { assertCustodyKey, custodyHeaders } from './custody-headers.ts'
-import { readPages } from './pages.ts'
+import { readWhole } from './pages.ts'
 import type { CustodyOption } from './vault.ts'
 import { fromWire, toWire } from './wire-names.ts'
 
@@ -65,6 +65,14 @@ export interface Integration extends Required<IntegrationInput> {
   updatedAt: string
 }
 
+export type IntegrationList = Integration[] & {
+  /**
+   * Ids of others, whose stored settings the server does not understand and does not use, as after going back to an older
+   * version. `get` fails with `integration.invalid`; its details have the member, and the revision for `update` or `remove`.
+   */
+  readonly notUnderstood: readonly string[]
+}
+
 export interface ConnectionTest {
   connected: true
   latencyMs: number
@@ -116,9 +124,10 @@ export function createIntegrations(connection: Pick<Connection, 'call' | 'repeat
       ) as Integration
     },
 
-    /** Reads all of them, page by page; not those whose stored settings the server does not understand, which `get` refuses. */
-    async list(options?: CallOptions): Promise<Integration[]> {
-      return (await readPages(connection, PATH, options)) as Integration[]
+    /** Reads all of them, page by page; of those whose stored settings the server does not understand the ids. */
+    async list(options?: CallOptions): Promise<IntegrationList> {
+      const { items, notUnderstood } = await readWhole(connection, PATH, options)
+      return Object.assign(items as Integration[], { notUnderstood })
     },
 
     async get(id: string, options?: CallOptions): Promise<Integration> {

@@ -7,18 +7,28 @@ import { pageOf } from './wrapper.ts'
 const ITEMS_PER_PAGE = 200
 const MAX_PAGES = 50
 
+type Filter = Readonly<Record<string, string>>
+
+export interface WholeList {
+  items: unknown[]
+  /** Ids of what is stored and not understood by the server. */
+  notUnderstood: string[]
+}
+
 /**
  * Reads every page of a list, within the time and the repetitions of one call; a repetition goes on at the page that failed.
  *
  * @throws {SealwireError} `answer.too_large` for a list over 50 pages of 200 items
  */
-export async function readPages(
+export async function readWhole(
   { repeat, send }: Pick<Connection, 'repeat' | 'send'>,
   path: string,
   options: CallOptions | undefined,
-): Promise<unknown[]> {
-  const first = { method: 'GET', path: `${path}?limit=${ITEMS_PER_PAGE}` } as const
-  const items: unknown[] = []
+  filter: Filter = {},
+): Promise<WholeList> {
+  const query = new URLSearchParams({ limit: String(ITEMS_PER_PAGE), ...filter })
+  const first = { method: 'GET', path: `${path}?${query}` } as const
+  const whole: WholeList = { items: [], notUnderstood: [] }
   let pages = 0
   let next: string | undefined = first.path
   return repeat(first, options, async (signal) => {
@@ -28,10 +38,21 @@ export async function readPages(
         throw new SealwireError('answer.too_large', message, { outcome: 'unknown' })
       }
       const page = pageOf(await send({ ...first, path: next }, undefined, signal))
-      for (const item of page.items) items.push(fromWire(item))
+      for (const item of page.items) whole.items.push(fromWire(item))
+      whole.notUnderstood.push(...page.notUnderstood)
       next = page.nextCursor === undefined ? undefined : `${first.path}&cursor=${encodeURIComponent(page.nextCursor)}`
       pages++
     }
-    return items
+    return whole
   })
+}
+
+/** As {@link readWhole}, of what the server understands in every case. */
+export async function readPages(
+  connection: Pick<Connection, 'repeat' | 'send'>,
+  path: string,
+  options: CallOptions | undefined,
+  filter?: Filter,
+): Promise<unknown[]> {
+  return (await readWhole(connection, path, options, filter)).items
 }

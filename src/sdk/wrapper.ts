@@ -40,15 +40,26 @@ function requestIdOf(json: unknown): string | undefined {
   return typeof id === 'string' ? id : undefined
 }
 
+export interface Page {
+  items: readonly unknown[]
+  nextCursor: string | undefined
+  /** Ids that belong on this page, of what is stored and not understood by the server. */
+  notUnderstood: readonly string[]
+}
+
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((one) => typeof one === 'string')
+
 /**
  * Takes one page out of the answer to a list.
  *
  * @throws {SealwireError} as `dataOf`
  */
-export function pageOf(answer: Exchanged): { items: readonly unknown[]; nextCursor: string | undefined } {
+export function pageOf(answer: Exchanged): Page {
   const items = dataOf(answer)
-  const nextCursor = metaOf(answer.json)['next_cursor']
-  if (Array.isArray(items) && (nextCursor === undefined || typeof nextCursor === 'string')) return { items, nextCursor }
+  const { next_cursor: nextCursor, not_understood: notUnderstood = [] } = metaOf(answer.json)
+  const isPage = Array.isArray(items) && (nextCursor === undefined || typeof nextCursor === 'string')
+  if (isPage && isTexts(notUnderstood)) return { items, nextCursor, notUnderstood }
   const message = `HTTP ${answer.httpStatus} is not a page of a list.`
   throw new SealwireError('answer.invalid', message, { status: answer.httpStatus, outcome: 'unknown' })
 }

@@ -4,6 +4,7 @@ import { AppError } from '#src/core/errors.ts'
 import { isUniqueViolation } from '#src/db/db.ts'
 import { createDb } from '#src/db/pool.ts'
 import { type TestDatabase, testDatabase } from '#test/support/database.ts'
+import { patience } from '#test/support/patience.ts'
 import { type FaultyProxy, startProxy } from './proxy.ts'
 
 let database: TestDatabase
@@ -34,7 +35,7 @@ const notes = async () =>
 test('a statement has the time that it is given, and the next one has the two seconds again', async () => {
   const startedAt = performance.now()
   await assert.rejects(db.query('select pg_sleep(60)', [], { timeoutMs: 50 }), unavailable)
-  assert.ok(performance.now() - startedAt < 2_000)
+  assert.ok(performance.now() - startedAt < patience(2_000))
   const shown = 'show statement_timeout'
   assert.deepEqual((await db.query(shown, [], { timeoutMs: 60_000 })).rows, [{ statement_timeout: '1min' }])
   await db.transaction(async (tx) => {
@@ -49,7 +50,7 @@ test('a statement that runs for two seconds is stopped, and the connection serve
   const pid = await backend()
   const startedAt = performance.now()
   await assert.rejects(db.query('select pg_sleep(60)'), unavailable)
-  assert.ok(performance.now() - startedAt < 10_000)
+  assert.ok(performance.now() - startedAt < patience(10_000))
   assert.equal(await backend(), pid)
 })
 
@@ -131,9 +132,10 @@ test('the number that waits for a connection is bounded: one more is refused at 
   const narrow = createDb({ ...database.connection, max: 1, maxWaiting: 3 })
   try {
     const slow = [1, 2, 3, 4].map(() => narrow.query('select pg_sleep(0.2)'))
-    const startedMs = performance.now()
+    let answered = 0
+    for (const one of slow) void one.then(() => answered++)
     await assert.rejects(narrow.query('select 1'), { code: 'database.unavailable' })
-    assert.ok(performance.now() - startedMs < 100)
+    assert.equal(answered, 0, 'at once, and not when one of the others had ended')
     await Promise.all(slow)
     await narrow.ping()
   } finally {

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
+import type { Resolve } from '#src/outbound/resolver.ts'
 import { startApiServer, succeed } from '#test/support/api-server.ts'
+import type { Identity } from '#test/support/certificates.ts'
 import { type FakeBroker, type FakeBrokerOptions, startFakeBroker } from '#test/support/fake-broker.ts'
 import { type FaultProxy, type FaultProxyOptions, startFaultProxy } from '#test/support/fault-proxy.ts'
+import { patience } from '#test/support/patience.ts'
 import { openAnswer } from '#test/support/plant.ts'
+import { startTlsFront, type TlsFront } from '#test/support/tls-front.ts'
 
 /** Of every request that names none, and of every connection to a broker, by configuration. */
 export const DEADLINE_MS = 300
@@ -45,7 +49,10 @@ export interface AuditRow {
 export interface Line {
   readonly broker: FakeBroker
   readonly proxy: FaultProxy
+  /** What the server meets, where there is a certificate. */
+  readonly front: TlsFront | undefined
   readonly integrationId: string
+  readonly credentialId: string
   publish(ask?: PublishAsk): Promise<Answer>
   collect(payload: object): Promise<Answer & { data?: unknown }>
 }
@@ -55,6 +62,8 @@ export interface LineOptions {
   readonly proxy?: Omit<FaultProxyOptions, 'toPort'>
   readonly config?: Record<string, unknown>
   readonly credential?: Record<string, unknown>
+  /** Puts TLS with this certificate before the proxy. */
+  readonly identity?: Identity
   /** Leads past the proxy, to this port. */
   readonly port?: number
   /** Connects, with a publish that nobody counts. */
@@ -62,11 +71,11 @@ export interface LineOptions {
 }
 
 /** A whole server in this process with deadlines of 300 ms, and lines to brokers that misbehave. */
-export async function startNetwork(env: Record<string, string> = {}) {
+export async function startNetwork(env: Record<string, string> = {}, parts: { resolve?: Resolve } = {}) {
   await using stack = new AsyncDisposableStack()
   const deadlines = { REQUEST_DEADLINE_MS: String(DEADLINE_MS), BROKER_CONNECT_TIMEOUT_MS: String(DEADLINE_MS) }
   const lines = new AsyncDisposableStack() // brokers go before the server, which then has nothing to drain
-  const api = stack.adopt(await startApiServer({ ...deadlines, ...env }), (one) => one.close())
+  const api = stack.adopt(await startApiServer({ ...deadlines, ...env }, parts), (one) => one.close())
 
   async function outbound(integrationId: string, operation: string, payload: object, deadlineMs?: number) {
     const startedMs = performance.now()
@@ -90,10 +99,36 @@ export async function startNetwork(env: Record<string, string> = {}) {
     }
   }
 
+  /**
+   * Publishes, and once more where the 300 ms passed before an intent was on record, as they may on a machine that is busy
+   * elsewhere: that is truly answered, and the fault was not met yet.
+   */
+  async function publish(integrationId: string, payload: object, deadlineMs?: number) {
+    for (let tries = 1; ; tries++) {
+      const answer = await outbound(integrationId, 'publish', payload, deadlineMs)
+      const isMet = answer.code !== 'audit.unavailable' && answer.code !== 'database.unavailable'
+      if (isMet || deadlineMs !== undefined || tries === 20) return answer
+    }
+  }
+
+  /** A line, and where it is to be connected one whose first connection was made in 300 ms, which a busy machine may miss. */
   async function line(options: LineOptions = {}): Promise<Line> {
+    for (let tries = 1; ; tries++) {
+      const one = await makeLine(options)
+      if (!options.connected) return one
+      const { status, code } = await one.publish({ deadlineMs: 10_000 })
+      if (status === 200) return one
+      assert.ok(code === 'broker.unreachable' && tries < 20, `the line does not work: ${code}`)
+    }
+  }
+
+  async function makeLine(options: LineOptions): Promise<Line> {
     const broker = lines.adopt(await startFakeBroker(options.broker), (one) => one.stop())
     const proxy = lines.adopt(await startFaultProxy({ toPort: broker.port, ...options.proxy }), (one) => one.stop())
-    const values = { hostname: '127.0.0.1', port: options.port ?? proxy.port, ...options.credential }
+    const front =
+      options.identity && lines.adopt(await startTlsFront(proxy.port, options.identity), (one) => one.stop())
+    const port = options.port ?? front?.port ?? proxy.port
+    const values = { hostname: '127.0.0.1', port, ...options.credential }
     const sealing = api.call('POST', '/api/v2/vault/seal', { body: { credential_type: 'custom_kv', values } })
     const { id: credentialId } = await succeed(sealing, 201)
     const members = { name: 'line', system_type: 'mqtt', allowed_operations: ['publish', 'subscribe'] }
@@ -103,14 +138,12 @@ export async function startNetwork(env: Record<string, string> = {}) {
     const one: Line = {
       broker,
       proxy,
+      front,
       integrationId,
+      credentialId,
       publish: ({ message = '22.5', deadlineMs, ...ask } = {}) =>
-        outbound(integrationId, 'publish', { message, ...ask }, deadlineMs),
+        publish(integrationId, { message, ...ask }, deadlineMs),
       collect: (payload) => outbound(integrationId, 'subscribe', payload, 10_000),
-    }
-    if (options.connected) {
-      const warm = await one.publish({ deadlineMs: 10_000 })
-      assert.equal(warm.status, 200, `the line does not work: ${warm.code}`)
     }
     return one
   }
@@ -122,12 +155,19 @@ export async function startNetwork(env: Record<string, string> = {}) {
     return rows.reverse()
   }
 
+  /** Connections to brokers that the server counts as its own. */
+  async function connections(): Promise<number> {
+    const text = await (await fetch(`${api.url}/metrics`)).text()
+    return Number(/^sealwire_pool_connections (\d+)$/m.exec(text)?.[1])
+  }
+
   await succeed(api.call('GET', '/api/v2/audit/logs')) // the key is known from here on
   const running = stack.move()
   return {
     api,
     line,
     auditOf,
+    connections,
     async close() {
       await lines.disposeAsync()
       await running.disposeAsync()
@@ -137,12 +177,13 @@ export async function startNetwork(env: Record<string, string> = {}) {
 
 export type Network = Awaited<ReturnType<typeof startNetwork>>
 
-/** The three ends that a publish can have, and what each looks like in the answer and on record. */
+/** The ends that a publish can have, and what each looks like in the answer and on record. */
 const ends = {
   acknowledged: { status: 200, audit: 'success' },
   sent: { status: 202, audit: 'success' },
   unknown: { status: 504, audit: 'unknown' },
   rejected: { status: 0, audit: 'failure' },
+  denied: { status: 0, audit: 'denied' },
 } as const
 
 /**
@@ -157,16 +198,21 @@ export async function assertEnd(
   refusal: { status: number; code: string; reasonCode?: number } = { status: 504, code: 'outcome.unknown' },
 ): Promise<void> {
   const { status, audit } = ends[end]
-  const isRefusal = end === 'rejected' || end === 'unknown'
-  assert.equal(answer.status, end === 'rejected' ? refusal.status : status, `${answer.code} ${answer.outcome}`)
+  const isRefused = end === 'rejected' || end === 'denied'
+  const isRefusal = isRefused || end === 'unknown'
+  assert.equal(answer.status, isRefused ? refusal.status : status, `${answer.code} ${answer.outcome}`)
   assert.equal(answer.code, isRefusal ? refusal.code : undefined)
   assert.equal(answer.outcome, isRefusal ? undefined : end)
-  assert.ok(answer.ms < DEADLINE_MS + SLACK_MS, `answered after ${answer.ms} ms`)
+  assert.ok(answer.ms < patience(DEADLINE_MS + SLACK_MS), `answered after ${answer.ms} ms`)
 
   const rows = await network.auditOf({ requestId: answer.requestId })
   assert.deepEqual(
     rows.map(({ action, outcome }) => `${action} ${outcome}`),
-    ['proxy.publish.intent success', `proxy.publish.outcome ${audit}`],
+    [
+      'proxy.publish.intent success',
+      `proxy.publish.outcome ${audit}`,
+      ...(end === 'denied' ? ['request.refused denied'] : []), // as everything that its caller may not do
+    ],
   )
   const [intent, outcome] = rows as [AuditRow, AuditRow]
   assert.equal(intent.message_id, outcome.message_id)
@@ -178,7 +224,7 @@ export async function assertEnd(
   }
 
   const seen = publishesOf(broker, intent.message_id as string)
-  if (end !== 'rejected') assert.equal(answer.messageId, intent.message_id)
+  if (!isRefused) assert.equal(answer.messageId, intent.message_id)
   if (end === 'acknowledged') {
     assert.equal(seen.length, 1, 'the broker has it once')
     const acks = broker.log.filter(
@@ -192,7 +238,7 @@ export async function assertEnd(
   }
   if (end === 'unknown') assert.ok(seen.length <= 1, 'nothing is sent a second time')
   // What the broker itself has refused it has seen.
-  if (end === 'rejected' && refusal.code !== 'broker.rejected') assert.equal(seen.length, 0, 'nothing was sent')
+  if (isRefused && refusal.code !== 'broker.rejected') assert.equal(seen.length, 0, 'nothing was sent')
 }
 
 /** Asserts that a broker's earlier failure was the answer, before anything began: it is counted, and has no rows. */
@@ -227,7 +273,7 @@ export async function socketsOf<T>(work: () => Promise<T>): Promise<{ result: T;
 }
 
 export async function until(happened: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
-  const end = performance.now() + ms
+  const end = performance.now() + patience(ms)
   while (!(await happened())) {
     assert.ok(performance.now() < end, `it did not happen within ${ms} ms: ${String(happened)}`)
     await new Promise((resolve) => setTimeout(resolve, 2))

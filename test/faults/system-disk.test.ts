@@ -8,6 +8,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { startFakeBroker } from '#test/support/fake-broker.ts'
+import { patience } from '#test/support/patience.ts'
 import { type Answer, type AuditFact, callerOf, integrate, publish } from './system-parts.ts'
 
 /** Mounts of its own, in which a small disk is made; who is not root becomes that inside. */
@@ -88,7 +89,7 @@ test('F24: the disk of PostgreSQL is full: nothing is acknowledged without its r
 
     rmSync(path.join(inside, 'filler'))
     const sinceMs = performance.now()
-    while ((await send()).status !== 200) assert.ok(performance.now() - sinceMs < 5_000, 'not back')
+    while ((await send()).status !== 200) assert.ok(performance.now() - sinceMs < patience(5_000), 'not back')
 
     const sent = new Map<string, number>()
     for (const { payload } of broker.packetsOf('publish'))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import { type FakeBroker, startFakeBroker } from '#test/support/fake-broker.ts'
+import { patience } from '#test/support/patience.ts'
 import { auditRows, integrate, publish, type Stack, startStack } from './system-parts.ts'
 
 describe('PostgreSQL that only reads, or has no room', () => {
@@ -53,7 +54,7 @@ describe('PostgreSQL that only reads, or has no room', () => {
     }
     const sinceMs = performance.now()
     let answer = await publish(stack.call, integrationId)
-    while (answer.status !== 200 && performance.now() - sinceMs < 5_000)
+    while (answer.status !== 200 && performance.now() - sinceMs < patience(5_000))
       answer = await publish(stack.call, integrationId)
     assert.equal(answer.status, 200)
   })

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import { type FaultyProxy, startProxy } from '#test/db/proxy.ts'
-import { testDatabase } from '#test/support/database.ts'
+import { openSql, testDatabase } from '#test/support/database.ts'
 import { type FakeConnection, startFakeBroker } from '#test/support/fake-broker.ts'
 import { type ServerProcess, startServerProcess } from '#test/support/server-process.ts'
 
@@ -196,8 +196,7 @@ export async function startStack(
   const database = stack.adopt(await testDatabase(), ({ drop }) => drop())
   const databaseUrl = env['DATABASE_URL'] ?? database.url
   const proxy = proxied ? stack.adopt(await startProxy(database.connection), (one) => one.close()) : undefined
-  const sql = stack.adopt(new pg.Pool({ connectionString: databaseUrl, max: 2 }), (pool) => pool.end())
-  sql.on('error', () => undefined) // faults end these connections too
+  const sql = stack.adopt(openSql(databaseUrl), (pool) => pool.end())
   stack.defer(async () => {
     for (const end of ends) await end()
   })

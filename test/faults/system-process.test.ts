@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { startFakeBroker } from '#test/support/fake-broker.ts'
 import { startMosquitto } from '#test/support/mosquitto.ts'
+import { patience } from '#test/support/patience.ts'
 import { auditRows, callerOf, integrate, publish, startStack } from './system-parts.ts'
 
 const linux = process.platform === 'linux'
@@ -63,7 +64,7 @@ test('F31: no descriptors left: who has a connection is served, others are turne
     execFileSync('prlimit', ['--pid', pid, `--nofile=${usual}:`])
     const sinceMs = performance.now()
     let status: number | undefined
-    while (status !== 200 && performance.now() - sinceMs < 5_000)
+    while (status !== 200 && performance.now() - sinceMs < patience(5_000))
       status = (await publish(stack.call, unconnected.integrationId).catch(() => undefined))?.status
     assert.equal(status, 200)
     assert.ok((await auditRows(stack.sql)).filter(({ outcome }) => outcome === 'failure').length > 0)

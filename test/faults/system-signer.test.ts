@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { after, before, describe, test } from 'node:test'
 import type { Worker } from 'node:worker_threads'
-import pg from 'pg'
+import type pg from 'pg'
 import { type ApiServer, startApiServer } from '#test/support/api-server.ts'
+import { openSql } from '#test/support/database.ts'
 import { type FakeBroker, startFakeBroker } from '#test/support/fake-broker.ts'
 import {
   type Answer,
@@ -37,7 +38,7 @@ describe('F29: the threads that sign are ended under traffic', () => {
     process.on('worker', watch)
     broker = await startFakeBroker()
     api = await startApiServer({ CRYPTO_PROVIDER: 'noble' })
-    sql = new pg.Pool({ connectionString: api.databaseUrl, max: 2 })
+    sql = openSql(api.databaseUrl)
     call = callerOf(
       () => api.url,
       () => api.ownerKey,

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import { eventually } from '#test/audit/parts.ts'
 import { startApiServer } from '#test/support/api-server.ts'
+import { openSql } from '#test/support/database.ts'
 import { type Mosquitto, startMosquitto } from '#test/support/mosquitto.ts'
+import { patience } from '#test/support/patience.ts'
 import { type Answer, auditRows, callerOf, integrate, publish, type Stack, startStack } from './system-parts.ts'
 
 const DEADLINE_MS = 300
@@ -23,7 +25,7 @@ const timesTaken = (broker: Mosquitto, topic: string) =>
     .filter((line) => line.includes('Received PUBLISH') && line.includes(`'${topic}'`)).length
 
 /** For stalls of the server: all are on their way well before it, and their time is up well within it. */
-const patient = { 'request-deadline-ms': '1500' }
+const patient = { 'request-deadline-ms': '2000' }
 
 /** Resolves when `count` more intents than `before` are on record. */
 const begun = (sql: pg.Pool, before: number, count: number) =>
@@ -59,12 +61,15 @@ describe('F28: a stall of three seconds', () => {
     await broker.stop()
   })
 
+  /** Once more where its short time was up before its intent was on record, as on a machine that is busy elsewhere. */
+  async function send(topic: string, headers: Record<string, string>): Promise<Answer> {
+    let answer = await publish(stack.call, integrationId, { topic, headers })
+    for (let i = 1; i < 5 && answer.code === 'audit.unavailable'; i++)
+      answer = await publish(stack.call, integrationId, { topic, headers })
+    return answer
+  }
   const sendAll = (name: string, headers: Record<string, string>) =>
-    Promise.all(
-      Array.from({ length: IN_FLIGHT }, (_, i) =>
-        publish(stack.call, integrationId, { topic: `plant/${name}/${i}`, headers }),
-      ),
-    )
+    Promise.all(Array.from({ length: IN_FLIGHT }, (_, i) => send(`plant/${name}/${i}`, headers)))
 
   test('of the broker: what is on its way is unknown by its deadline, once; it is used again when it goes on, without another login', async () => {
     const connects = broker.connects()
@@ -74,14 +79,14 @@ describe('F28: a stall of three seconds', () => {
     for (const answer of answers) {
       assert.deepEqual([answer.status, answer.code], [504, 'outcome.unknown'])
       assert.ok(
-        spentMs(answer) > DEADLINE_MS - 20 && spentMs(answer) < DEADLINE_MS + 2_000,
+        spentMs(answer) > DEADLINE_MS - 20 && spentMs(answer) < patience(DEADLINE_MS + 2_000),
         `took ${spentMs(answer)} ms`,
       )
     }
     await goesOn
     const sinceMs = performance.now()
     let answer = await publish(stack.call, integrationId, { headers: hurried })
-    while (!isAcknowledged(answer) && performance.now() - sinceMs < 5_000)
+    while (!isAcknowledged(answer) && performance.now() - sinceMs < patience(5_000))
       answer = await publish(stack.call, integrationId, { headers: hurried })
     assert.ok(isAcknowledged(answer), `${answer.status} ${answer.code}`)
     await assertEndedOnce(stack.sql, answers)
@@ -115,7 +120,7 @@ describe('F28: a stall of three seconds', () => {
       stack.sql,
       answers.filter(({ status }) => status !== 503),
     )
-    assert.ok(isAcknowledged(await publish(stack.call, integrationId, { headers: hurried })))
+    assert.ok(isAcknowledged(await publish(stack.call, integrationId)))
     for (const [i, answer] of answers.entries()) {
       const times = timesTaken(broker, `plant/server/${i}`)
       assert.ok(times <= (answer.status === 503 ? 0 : 1), `${answer.status}, and taken ${times} times`)
@@ -128,7 +133,7 @@ describe('F28: a stall of three seconds', () => {
 test('F28: an event loop that is busy for three seconds: deadlines fire once, and there is no storm of logins', async () => {
   const broker = await startMosquitto()
   const api = await startApiServer()
-  const sql = new pg.Pool({ connectionString: api.databaseUrl, max: 1 })
+  const sql = openSql(api.databaseUrl, 1)
   try {
     const call = callerOf(
       () => api.url,
@@ -159,7 +164,7 @@ test('F28: an event loop that is busy for three seconds: deadlines fire once, an
       sql,
       answers.filter(({ status }) => status !== 503),
     )
-    assert.ok(isAcknowledged(await publish(call, integrationId, { headers: hurried })))
+    assert.ok(isAcknowledged(await publish(call, integrationId)))
     for (const [i, answer] of answers.entries()) {
       const times = timesTaken(broker, `plant/loop/${i}`)
       assert.ok(times <= (answer.status === 503 ? 0 : 1), `${answer.status}, and taken ${times} times`)

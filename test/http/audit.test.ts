@@ -59,6 +59,13 @@ test('reading leaves no row, and a filter narrows', async () => {
   assert.equal(await count('&outcome=unknown'), 0)
 })
 
+for (const member of ['action', 'request_id', 'message_id']) {
+  test(`a filter by ${member} that no row can have is refused, and the member named`, async () => {
+    const reply = await refused(plant.api.call('GET', `/api/v2/audit/logs?${member}=a%00b`), 400, 'request.invalid')
+    assert.match(reply.json.error.message, new RegExp(member))
+  })
+}
+
 test('a key without audit:read is refused', async () => {
   const body = { name: 'narrow', role: 'viewer', scopes: ['vault:read'] }
   const { secret } = await succeed(plant.api.call('POST', '/api/v2/security/api-keys', { body }), 201)

@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createServer, type Server } from 'node:net'
 import { after, before, test } from 'node:test'
-import pg from 'pg'
+import type pg from 'pg'
 import { type BrokerCredential, Sealwire } from '#src/sdk/index.ts'
 import { hosts } from '#test/outbound/hosts.ts'
 import { type ApiServer, refused, startApiServer, succeed } from '#test/support/api-server.ts'
+import { openSql } from '#test/support/database.ts'
 import { startFakeBroker } from '#test/support/fake-broker.ts'
 
 let api: ApiServer
@@ -16,7 +17,7 @@ let connections = 0
 
 before(async () => {
   api = await startApiServer({ OUTBOUND_ALLOW: '' }) // as a deployment comes: nothing private
-  sql = new pg.Pool({ connectionString: api.databaseUrl, max: 1 })
+  sql = openSql(api.databaseUrl, 1)
   canary = createServer((socket) => {
     connections++
     socket.destroy()

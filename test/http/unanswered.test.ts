@@ -48,6 +48,7 @@ const unlimited = {
 async function publishWith(more: object): Promise<{ status: number; code?: string; details?: unknown }> {
   const services = {
     clock: systemClock,
+    requestDeadlineMs: 10_000, // without it a request is overdue at once
     provider,
     log: { error() {}, warn() {}, info() {}, debug() {} },
     authenticate: async () => principal,

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { systemClock } from '#src/core/clock.ts'
 import { createConnectPermits } from '#src/messaging/connect-permits.ts'
 import type { Release } from '#src/messaging/semaphore.ts'
+import { patience } from '#test/support/patience.ts'
 
 const soon = () => systemClock.monotonic() + 20
 const later = () => systemClock.monotonic() + 10_000
@@ -62,6 +63,6 @@ test('eight tenants whose connections all hang leave room: another connects as i
   const release = await permits.begin('lone', 'healthy:1883', later())
   const waitedMs = performance.now() - started
   assert.ok(held.length >= 5 && held.length < 32, `${held.length} had their turn before it`)
-  assert.ok(waitedMs < 1_500, `${waitedMs} ms, where each of the others takes one turn of 27 ms`)
+  assert.ok(waitedMs < patience(1_500), `${waitedMs} ms, where each of the others takes one turn of 27 ms`)
   release()
 })

@@ -25,6 +25,7 @@ import type { ActivePolicy } from '#src/policies/active-policies.ts'
 import { compilePolicy } from '#src/policy/compile-policy.ts'
 import type { Identity } from '#src/policy/identity.ts'
 import { parsePolicy } from '#src/policy/parse-policy.ts'
+import { patience } from '#test/support/patience.ts'
 
 /** Publishes as a caller sees it: the answer comes when its outcome is on record. */
 export const onRecord =
@@ -190,10 +191,11 @@ export function createMessaging(options: Partial<PoolDeps & DialDeps> = {}) {
   /** Codes of what was refused without a row of its own. */
   const counted: string[] = []
   const countRefused = (_caller: unknown, code: string) => void counted.push(code)
-  const createdPublish = createPublish({ pool, countRefused, integrations, ...judges, audit, clock })
+  const late = options.onLate && { onLate: options.onLate }
+  const createdPublish = createPublish({ pool, countRefused, integrations, ...judges, audit, clock, ...late })
   const publish = onRecord(createdPublish)
   const request = createRequest({ publish: createdPublish, pool, integrations, ...judges, audit, clock })
-  const publishBatch = createPublishBatch({ pool, countRefused, integrations, ...judges, audit, clock })
+  const publishBatch = createPublishBatch({ pool, countRefused, integrations, ...judges, audit, clock, ...late })
   const collect = createCollect({ pool, countRefused, integrations, ...judges, audit, clock })
   const testConnection = createTestConnection({ pool, vault, audit, clock })
 
@@ -311,7 +313,7 @@ export async function refusalOf(promise: Promise<unknown>): Promise<AppError> {
 
 /** Lets the event loop turn until something has happened here that a peer saw first; fails after 20 s. */
 export async function until(happened: () => boolean): Promise<void> {
-  const end = performance.now() + 20_000
+  const end = performance.now() + patience(20_000)
   while (!happened()) {
     assert.ok(performance.now() < end, `it did not happen: ${String(happened)}`)
     await new Promise(setImmediate)

@@ -10,6 +10,7 @@ import type { Integration } from '#src/integrations/integration.ts'
 import { createDial } from '#src/outbound/dial.ts'
 import { mostInASecond, startBrokerFarm } from '#test/support/broker-farm.ts'
 import { startFakeBroker } from '#test/support/fake-broker.ts'
+import { patience } from '#test/support/patience.ts'
 import { createMessaging, integrationAt, refusalOf, until } from './harness.ts'
 
 /** A dialler that counts, and a port on which nobody listens. */
@@ -57,7 +58,7 @@ test('what one tenant finds out does not answer another: its own attempt does', 
   const started = performance.now()
   assert.equal((await refusalOf(messaging.send(theirs, { topic: 'a' }))).code, 'broker.unreachable')
   assert.equal(dead.dials(), 6)
-  assert.ok(performance.now() - started < 1_000, 'and it did not wait for what the other has failed at')
+  assert.ok(performance.now() - started < patience(1_000), 'and it did not wait for what the other has failed at')
 })
 
 test('however often a broker was not reached, it serves within five seconds of its return', async () => {
@@ -83,8 +84,7 @@ test('however often a broker was not reached, it serves within five seconds of i
         ({ outcome }) => outcome === 'acknowledged',
         () => delay(20, false),
       )
-    while (!(await isBack())) assert.ok(performance.now() - upAt < 5_000, 'not back')
-    assert.ok(performance.now() - upAt < 5_000)
+    while (!(await isBack())) assert.ok(performance.now() - upAt < patience(5_000), 'not back')
     assert.equal(broker.connections.length, 1)
   } finally {
     await broker.stop()
@@ -99,7 +99,7 @@ test('a lone connect waits for nobody', async () => {
     await messaging.send(integrationAt(messaging, '127.0.0.1', 1), { topic: 'a' }).catch(() => {})
     const integration = integrationAt(messaging, farm.hosts[0] ?? '', farm.port)
     await messaging.send(integration, { topic: 'a' })
-    assert.ok(performance.now() - started < 500)
+    assert.ok(performance.now() - started < patience(500))
   } finally {
     await farm.close()
   }

@@ -12,6 +12,7 @@ import type { Pool } from '#src/messaging/pool.ts'
 import { createPublish, type PublishCommand } from '#src/messaging/publish.ts'
 import { createCollect } from '#src/messaging/subscribe.ts'
 import type { PublishOutcome } from '#src/messaging/write-message.ts'
+import { patience } from '#test/support/patience.ts'
 import {
   callerOf,
   createIntegration,
@@ -228,7 +229,7 @@ for (const { why, faults, code } of lostRows) {
       const traced = createTraced({ ...faults, audit })
       const err = await refusalOf(traced.publish(allowed, { deadlineMs }))
       assert.equal(err.code, code)
-      assert.ok(systemClock.monotonic() < deadlineMs + 450)
+      assert.ok(systemClock.monotonic() < deadlineMs + patience(450))
       const told = traced.late.map(({ delivery, messageId }) => [delivery.state, messageId])
       const isAcknowledged = !faults.pool && !faults.delivery
       assert.deepEqual(

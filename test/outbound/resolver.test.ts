@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test'
 import { createResolver, type ResolverOptions } from '#src/outbound/resolver.ts'
 import { addressesInHosts, parseSearchRules, searchNames } from '#src/outbound/resolver-files.ts'
 import { type DnsServer, type DnsServerOptions, startDnsServer } from '#test/support/dns-server.ts'
+import { patience } from '#test/support/patience.ts'
 
 let folder: string
 before(async () => {
@@ -144,7 +145,7 @@ test('a family that fails or says nothing does not hold up the one that answered
   const resolve = (hostname: string) => resolver(hostname, { tenantId: 'ten_1', signal: never })
   const started = performance.now()
   assert.deepEqual(await resolve('deaf.example'), ['1.1.1.1'])
-  assert.ok(performance.now() - started < 2_500)
+  assert.ok(performance.now() - started < patience(2_500))
   assert.deepEqual(await resolve('half.example'), ['1.1.1.1'])
   await assert.rejects(
     resolve('none.example'),
@@ -161,7 +162,7 @@ test('F33: silence ends at the time of a lookup, and asks no more', async () => 
       const started = performance.now()
       await assert.rejects(resolve('slow.example'), /no answer from DNS in time/)
       const took = performance.now() - started
-      assert.ok(took >= 290 && took < 2_300, `${took}`)
+      assert.ok(took >= 290 && took < patience(2_300), `${took}`)
       assert.equal(dns.asked('slow.example'), 1)
     },
     { lookupMs: 300 },

@@ -94,7 +94,7 @@ const calls: {
   },
   {
     name: 'integrations.list',
-    run: (sdk) => sdk.integrations.list(),
+    run: async (sdk) => [...(await sdk.integrations.list())],
     asks: ['GET', '/api/v2/integrations?limit=200'],
     data: [],
     gives: [],

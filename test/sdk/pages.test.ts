@@ -32,13 +32,37 @@ describe('a list is read to its end, whatever the number of its pages', () => {
         () => page([item(4)]),
       )
       const wanted = [1, 2, 3, 4].map((n) => ({ id: `id_${n}`, createdAt: 'then' }))
-      assert.deepEqual(await run(client()), wanted)
+      assert.deepEqual([...(await run(client()))], wanted)
       assert.deepEqual(asked(), [
         `${path}?limit=200`,
         `${path}?limit=200&cursor=a%2Bb%2F%3D`,
         `${path}?limit=200&cursor=c`,
       ])
     })
+  }
+})
+
+test('integrations that the server does not understand are named, from every page', async () => {
+  const withUnread = (ids: unknown, notUnderstood: unknown, nextCursor?: string): FullAnswer => {
+    const meta = { request_id: 'r', next_cursor: nextCursor, not_understood: notUnderstood }
+    return { status: 200, body: JSON.stringify({ success: true, data: ids, error: null, meta }) }
+  }
+  stub.answerInTurn(
+    () => withUnread([item(1)], ['int_a', 'int_b'], 'a'),
+    () => page([item(2)], 'b'),
+    () => withUnread([], ['int_c']),
+  )
+  const all = await client().integrations.list()
+  assert.deepEqual(
+    all.map(({ id }) => id),
+    ['id_1', 'id_2'],
+  )
+  assert.deepEqual(all.notUnderstood, ['int_a', 'int_b', 'int_c'])
+  stub.answerWith(() => page([item(1)]))
+  assert.deepEqual((await client().integrations.list()).notUnderstood, [])
+  for (const wrong of ['int_a', [7]]) {
+    stub.answerWith(() => withUnread([item(1)], wrong))
+    assert.equal((await failureOf(client().integrations.list())).code, 'answer.invalid')
   }
 })
 

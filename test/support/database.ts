@@ -17,6 +17,17 @@ export interface TestDatabase {
   drop(): Promise<void>
 }
 
+/**
+ * A pool for the statements of a test. Its database goes away under it, in faults and at the end of a file, where the pool's
+ * `end` does not wait until the server has read the goodbye: without a listener, what that says would fail the test.
+ */
+export function openSql(connectionString: string, max = 2): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max })
+  pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
+  return pool
+}
+
 const ends: (() => Promise<void>)[] = []
 let inUse = 0
 let over = false

@@ -41,7 +41,7 @@ export interface FakeBroker {
   /** The log as words, such as `0 < publish` and `0 > puback`, without connects, pings and ends. */
   exchange(): string[]
   packetsOf<C extends Cmd>(cmd: C): PacketOf<C>[]
-  /** Resolves with the next packet of this kind, or one that came already when `count` of them did. */
+  /** Resolves once `count` packets of this kind came; rejects after a minute, and says how many did. */
   received(cmd: Cmd, count?: number): Promise<void>
   /** From now on it answers every packet as MQTT asks. */
   mend(): void
@@ -61,6 +61,9 @@ export interface FakeBrokerOptions {
   /** Default: one that is free. */
   readonly port?: number
 }
+
+/** A packet that does not come is a failure with a name, and not a test that hangs. */
+const RECEIVED_MS = 60_000
 
 function answer(packet: Packet, connection: FakeConnection, { connack }: FakeBrokerOptions): void {
   const { messageId = 0 } = packet
@@ -151,10 +154,16 @@ export async function startFakeBroker(options: FakeBrokerOptions = {}): Promise<
         .map(({ connection, direction, packet }) => `${connection} ${direction === 'in' ? '<' : '>'} ${packet.cmd}`),
     packetsOf: <C extends Cmd>(cmd: C) => packets.filter((packet): packet is PacketOf<C> => packet.cmd === cmd),
     received: (cmd, count = 1) =>
-      new Promise((resolve) => {
-        const check = () => {
-          if (packets.filter((packet) => packet.cmd === cmd).length < count) return
+      new Promise((resolve, reject) => {
+        const came = () => packets.filter((packet) => packet.cmd === cmd).length
+        const timer = setTimeout(() => {
           waiting.delete(check)
+          reject(new Error(`the broker waits for ${count} ${cmd}, and got ${came()}`))
+        }, RECEIVED_MS).unref()
+        const check = () => {
+          if (came() < count) return
+          waiting.delete(check)
+          clearTimeout(timer)
           resolve()
         }
         waiting.add(check)

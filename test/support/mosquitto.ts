@@ -22,6 +22,8 @@ export interface MosquittoOptions {
   readonly serverIdentity?: Identity
   /** Passwords by name; absent: anybody may connect. On `mtls` the certificate's CN is the name. */
   readonly users?: Readonly<Record<string, string>>
+  /** Default: whether there are no `users`. */
+  readonly anonymous?: boolean
   /** Text of an ACL file; absent: everything is allowed. */
   readonly acl?: string
   /** Lines for every listener, such as `max_inflight_messages 1`. */
@@ -34,7 +36,7 @@ export interface Mosquitto {
   log(): string
   /** Number of clients that were accepted. */
   connects(): number
-  /** Resolves when the log holds `text`. */
+  /** Resolves when the log holds `text`; rejects after a minute. */
   logged(text: string): Promise<void>
   signal(name: NodeJS.Signals): void
   /** Stops it and starts it again on the same ports, `awayMs` later; resolves when it listens. The log goes on. */
@@ -43,6 +45,8 @@ export interface Mosquitto {
 }
 
 const CACHE = join(import.meta.dirname, '../../.cache/mosquitto')
+/** A line that does not come is a failure with a name, and not a test that hangs. */
+const LOGGED_MS = 60_000
 
 function isExecutable(file: string): boolean {
   try {
@@ -87,8 +91,8 @@ function passwordLine(name: string, password: string): string {
 }
 
 function listenerLines(kind: ListenerKind, port: number, dir: string, options: MosquittoOptions): string[] {
-  const { certificates, users, acl, settings = [] } = options
-  const lines = [`listener ${port} 127.0.0.1`, `allow_anonymous ${users === undefined && kind !== 'mtls'}`, ...settings]
+  const { certificates, users, acl, settings = [], anonymous = users === undefined } = options
+  const lines = [`listener ${port} 127.0.0.1`, `allow_anonymous ${anonymous && kind !== 'mtls'}`, ...settings]
   if (kind === 'ws' || kind === 'wss') lines.push('protocol websockets')
   if (users !== undefined && kind !== 'mtls') lines.push(`password_file ${join(dir, 'passwords')}`)
   if (acl !== undefined) lines.push(`acl_file ${join(dir, 'acl')}`)
@@ -143,10 +147,15 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   const lines: string[] = []
   const waiting = new Set<() => void>()
   const logged = (text: string, from = 0) =>
-    new Promise<void>((resolve) => {
+    new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        waiting.delete(check)
+        reject(new Error(`Mosquitto did not log ${text} within a minute`))
+      }, LOGGED_MS).unref()
       const check = () => {
         if (!lines.slice(from).some((line) => line.includes(text))) return
         waiting.delete(check)
+        clearTimeout(timer)
         resolve()
       }
       waiting.add(check)

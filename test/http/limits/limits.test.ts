@@ -8,6 +8,7 @@ import { opensslProvider } from '#src/crypto-native/openssl.ts'
 import { Sealwire, type SealwireError, UnprotectedError } from '#src/sdk/index.ts'
 import { type ApiServer, type Reply, refused, startApiServer, succeed } from '#test/support/api-server.ts'
 import { type FakeBroker, startFakeBroker } from '#test/support/fake-broker.ts'
+import { patience } from '#test/support/patience.ts'
 
 const QUOTA = 200
 
@@ -139,7 +140,7 @@ describe('quotas', () => {
   test('an operator gives one tenant another quota, in force at once, and takes it back', async () => {
     const ask = async () => policyOf(await api.call('GET', '/api/v2/vault/entries', { key: other.key }))
     const within = async (policy: string) => {
-      for (const endMs = performance.now() + 5_000; (await ask()) !== policy; await delay(20))
+      for (const endMs = performance.now() + patience(5_000); (await ask()) !== policy; await delay(20))
         assert.ok(performance.now() < endMs, policy)
     }
     await within(`"key";q=${QUOTA};w=1, "tenant";q=400;w=1`)

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
-import pg from 'pg'
 import { protocols } from '#src/outbound/destination.ts'
 import { type ApiServer, startApiServer, succeed } from '#test/support/api-server.ts'
+import { openSql } from '#test/support/database.ts'
 import { type DnsReply, startDnsServer } from '#test/support/dns-server.ts'
 import { NAMESPACE_DNS, OWN_PUBLIC_ADDRESS } from '#test/support/network-namespace.ts'
 import { hostsInShort, names } from '../hosts.ts'
@@ -91,7 +91,7 @@ function count(codes: Record<string, number>, code: string): void {
 /** Writes a bad host in each of the ways there are; then one is put underneath, and used. */
 async function runCorpus(api: ApiServer, protocol: string, result: CorpusResult): Promise<void> {
   const own = tenant(api)
-  const sql = new pg.Pool({ connectionString: api.databaseUrl, max: 2 })
+  const sql = openSql(api.databaseUrl)
   const queue = [...corpus]
   const good = { hostname: '93.184.215.14', port: PORT }
   const makeUsed = async () => {
