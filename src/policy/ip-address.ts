@@ -58,6 +58,12 @@ export function parseIpAddress(text: string): IpAddress | undefined {
   return ipv6 >> 32n === MAPPED ? { family: 4, value: ipv6 & 0xffff_ffffn } : { family: 6, value: ipv6 }
 }
 
+/** What an address counts as where sources are counted: who holds one address of an IPv6 /64 holds them all. */
+export function sourceOf(address: string): string {
+  const ip = parseIpAddress(address)
+  return ip?.family === 6 ? (ip.value >> 64n).toString(16) : address
+}
+
 /** Parses an address or a CIDR net, which is masked to its prefix; `undefined` for anything else. */
 export function parseIpNet(text: string): IpNet | undefined {
   const [address = '', prefixText, ...more] = text.split('/')
@@ -69,8 +75,22 @@ export function parseIpNet(text: string): IpNet | undefined {
   if (!/^(0|[1-9][0-9]{0,2})$/.test(prefixText)) return undefined
   const prefix = Number(prefixText) - (isMapped ? 96 : 0)
   if (prefix < 0 || prefix > bits) return undefined
-  const rest = BigInt(bits - prefix)
-  return { family: base.family, value: (base.value >> rest) << rest, prefix }
+  return { family: base.family, value: maskedTo(base, prefix), prefix }
+}
+
+/** The first `prefix` bits of an address; the others are 0. */
+export function maskedTo({ family, value }: IpAddress, prefix: number): bigint {
+  const rest = BigInt((family === 4 ? 32 : 128) - prefix)
+  return (value >> rest) << rest
+}
+
+/** Writes a net in its one canonical spelling (RFC 5952), an address without a prefix. */
+export function formatIpNet({ family, value, prefix }: IpNet): string {
+  const groups = (count: number, bits: bigint) =>
+    Array.from({ length: count }, (_, i) => (value >> (BigInt(count - 1 - i) * bits)) & ((1n << bits) - 1n))
+  const v6 = () => groups(8, 16n).map((group) => group.toString(16))
+  const address = family === 4 ? groups(4, 8n).join('.') : new URL(`http://[${v6().join(':')}]`).hostname.slice(1, -1)
+  return prefix === (family === 4 ? 32 : 128) ? address : `${address}/${prefix}`
 }
 
 /** Reports whether an address lies in a net. */

@@ -10,7 +10,8 @@ export const MAX_PATTERN_LENGTH = 4_096
 const MAX_LEVELS = 128
 const MAX_MATCHERS = 200_000
 const MAX_REGEXES = 2_000
-const MAX_REGEX_SIZE = 200_000
+/** Instructions of all regexes of a document together. */
+export const MAX_REGEX_SIZE = 200_000
 const MAX_TEMPLATES = 2_000
 const CAPTURE = /^\+:([A-Za-z0-9_]+)$/
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
@@ -21,12 +22,13 @@ export interface DocumentBudget {
   regexes: number
   /** Instructions that its regexes compile to. */
   regexSize: number
+  readonly maxRegexSize: number
   /** Different levels with variables in them. */
   readonly templates: Set<string>
 }
 
-export function fullBudget(): DocumentBudget {
-  return { matchers: MAX_MATCHERS, regexes: MAX_REGEXES, regexSize: MAX_REGEX_SIZE, templates: new Set() }
+export function fullBudget(maxRegexSize: number): DocumentBudget {
+  return { matchers: MAX_MATCHERS, regexes: MAX_REGEXES, regexSize: maxRegexSize, maxRegexSize, templates: new Set() }
 }
 
 export interface MatcherContext {
@@ -154,13 +156,13 @@ function parseRegexMatcher(reader: Reader, context: MatcherContext): RegexMatche
   )
   const { budget } = context
   if (--budget.regexes < 0) return reader.refuse('regex', `more than ${MAX_REGEXES} regexes in a policy`)
-  const problem = regexProblem(parts)
+  const problem = budget.regexSize < 0 ? undefined : regexProblem(parts)
   if (problem) return reader.refuse('regex', `${problem.message} (at character ${problem.position + 1})`)
-  budget.regexSize -= regexSize(parts)
+  if (budget.regexSize >= 0) budget.regexSize -= regexSize(parts)
   if (budget.regexSize < 0)
     return reader.refuse(
       'regex',
-      `with the ones before it larger than all regexes of a policy may be (${MAX_REGEX_SIZE} instructions)`,
+      `with the ones before it larger than all regexes of a policy may be (${budget.maxRegexSize} instructions)`,
     )
   return { kind: 'regex', text, parts, variables, subscribe, dollar: dollar || startsWithDollar(parts) }
 }

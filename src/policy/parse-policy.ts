@@ -2,7 +2,7 @@ import { accessActions } from './access.ts'
 import { type Effect, POLICY_SCHEMA, type PolicyDocument, type Qos } from './document.ts'
 import { type Identity, identityFields } from './identity.ts'
 import { inSlices } from './in-slices.ts'
-import { fullBudget } from './parse-matcher.ts'
+import { fullBudget, MAX_REGEX_SIZE } from './parse-matcher.ts'
 import { parseRule } from './parse-rule.ts'
 import { isJsonObject, kindOf, type PolicyProblem, Problems, quote, Reader } from './problems.ts'
 import type { Policy, PolicyOptions, PolicyTest, Rule } from './rule.ts'
@@ -158,7 +158,7 @@ function refuseSharesBesideFilters(
   }
 }
 
-function* parseSteps(json: unknown): Generator<void, ParseResult> {
+function* parseSteps(json: unknown, maxRegexSize = MAX_REGEX_SIZE): Generator<void, ParseResult> {
   const problems = new Problems()
   if (!isJsonObject(json)) {
     problems.add('', `a policy is an object, this is ${kindOf(json)}`)
@@ -177,7 +177,7 @@ function* parseSteps(json: unknown): Generator<void, ParseResult> {
   if (!reader.has('rules')) reader.refuse('rules', 'required: a list, empty to refuse everything')
   const rules: (Rule | undefined)[] = []
   const ids = new Map<string, number>()
-  const budget = fullBudget()
+  const budget = fullBudget(maxRegexSize)
   for (const { value, path } of reader.list('rules', MAX_RULES)) {
     if (problems.full) break
     const rule = parseRule(value, path, aliases, problems, budget)
@@ -203,9 +203,11 @@ function* parseSteps(json: unknown): Generator<void, ParseResult> {
 /**
  * Checks a policy document that has been parsed as JSON. Every problem is told at once, each with its place, up to 100; a
  * document with any is not used.
+ *
+ * @param maxRegexSize instructions that its regexes may come to; what they cost to compile follows it
  */
-export function parsePolicy(json: unknown): ParseResult {
-  const steps = parseSteps(json)
+export function parsePolicy(json: unknown, maxRegexSize = MAX_REGEX_SIZE): ParseResult {
+  const steps = parseSteps(json, maxRegexSize)
   for (;;) {
     const step = steps.next()
     if (step.done) return step.value

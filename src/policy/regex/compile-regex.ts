@@ -88,14 +88,24 @@ export function compileTopicRegex(parts: readonly RegexPart[], values: readonly 
   return new TopicRegex(head.join(''), new LazyAutomaton(rest), isDollar)
 }
 
+function textNode(pattern: string, mode: 'full' | 'search'): RegexNode {
+  const alternatives = parseRegex([pattern], textRegexOptions)
+  if ('message' in alternatives) throw new TypeError(`a pattern that was not checked: ${alternatives.message}`)
+  return either(alternatives.map((one) => (mode === 'search' ? searched(one) : one.node)))
+}
+
 /**
  * Compiles a pattern that judges a value of the identity: `full` matches the whole text, `search` any part of it. `$` is the
  * very end of the text. `textRegexProblem` must have found nothing; compiling waits for the first use.
  */
 export function compileTextRegex(pattern: string, mode: 'full' | 'search'): (text: string) => boolean {
-  const alternatives = parseRegex([pattern], textRegexOptions)
-  if ('message' in alternatives) throw new TypeError(`a pattern that was not checked: ${alternatives.message}`)
-  const node = either(alternatives.map((one) => (mode === 'search' ? searched(one) : one.node)))
-  const automaton = new LazyAutomaton(node)
+  const automaton = new LazyAutomaton(textNode(pattern, mode))
   return (text) => automaton.matches(text, 0, Number.POSITIVE_INFINITY) === true
+}
+
+/** As `compileTextRegex`, for many patterns that share an effort; compiled at once, so that no text pays for it. */
+export function compileTextPattern(pattern: string, mode: 'full' | 'search'): Pick<TopicRegex, 'matches'> {
+  const compiled = new TopicRegex('', new LazyAutomaton(textNode(pattern, mode)), false)
+  compiled.prepare()
+  return compiled
 }
