@@ -56,7 +56,12 @@ function invalid(member: string, rule: string): AppError {
   return new AppError('request.invalid', `${member}: ${rule}.`, { details: { member } })
 }
 
-function parseHostname(hostname: unknown): string {
+/**
+ * Judges how a host is named, before it is resolved; lower case afterwards.
+ *
+ * @throws {AppError} `request.invalid` for what is no host, `destination.not_allowed` for what must not be dialled
+ */
+export function parseServiceHost(hostname: unknown): string {
   const rule = 'must be a DNS name or an IP address, without scheme, port, brackets, spaces or a dot at its end'
   if (typeof hostname !== 'string') throw invalid('hostname', rule)
   if (isIP(hostname) !== 0 && !hostname.includes('%')) return hostname
@@ -70,6 +75,16 @@ function parseHostname(hostname: unknown): string {
 /** The addresses of a name below `localhost`, which are known without asking (RFC 6761 §6.3); none for every other name. */
 export function localhostAddresses(hostname: string): readonly string[] {
   return hostname === 'localhost' || hostname.endsWith('.localhost') ? ['127.0.0.1', '::1'] : []
+}
+
+/**
+ * Judges the port of an HTTP service that others name: 443, or one from 1024 that is not known for another service.
+ *
+ * @throws {AppError} `destination.not_allowed`
+ */
+export function parseServicePort(port: number): number {
+  if (port < 1024 ? port !== 443 : OTHER_SERVICES.has(port)) throw notAllowed()
+  return port
 }
 
 function parsePort(port: unknown): number {
@@ -87,7 +102,7 @@ function parsePort(port: unknown): number {
  * @throws {AppError} `request.invalid` for what is no host or no port, `destination.not_allowed` for what must not be dialled
  */
 export function parseDestination(input: { hostname: unknown; port: unknown; protocol: Protocol }): Destination {
-  const hostname = parseHostname(input.hostname)
+  const hostname = parseServiceHost(input.hostname)
   const port = parsePort(input.port)
   if (port < 1024 ? !SYSTEM_PORTS[input.protocol].includes(port) : OTHER_SERVICES.has(port)) {
     throw portNotAllowed(input.protocol)
