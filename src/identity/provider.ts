@@ -19,28 +19,36 @@ export interface Credentials {
 }
 
 /** Why nobody was let in: a closed list, because it is audited, counted and shown to operators, never to the client. */
-export type RefusalReason =
-  | 'no-credentials'
-  | 'unknown-user'
-  | 'wrong-password'
-  | 'disabled'
-  | 'token-malformed'
-  | 'token-signature'
-  | 'token-expired'
-  | 'token-not-yet-valid'
-  | 'token-issuer'
-  | 'token-audience'
-  | 'token-claim'
-  | 'certificate-untrusted'
-  | 'certificate-expired'
-  | 'certificate-unmatched'
-  | 'service-refused'
-  | 'rules-invalid'
-  | 'username-mismatch'
-  | 'client-id-invalid'
-  | 'blocked'
-  | 'no-provider'
-  | 'unavailable'
+export const refusalReasons = [
+  'no-credentials',
+  'unknown-user',
+  'wrong-password',
+  'disabled',
+  'token-malformed',
+  'token-signature',
+  'token-expired',
+  'token-not-yet-valid',
+  'token-issuer',
+  'token-audience',
+  'token-claim',
+  'certificate-untrusted',
+  'certificate-expired',
+  'certificate-not-yet-valid',
+  'certificate-unmatched',
+  'exchange-invalid',
+  'service-refused',
+  'rules-invalid',
+  'username-mismatch',
+  'client-id-invalid',
+  /** By a surface, behind the providers: the policy refuses the CONNECT of whom they accepted. */
+  'policy-denied',
+  /** By a surface, before the providers: too many wrong guesses of this name in a minute. */
+  'too-many-failures',
+  'blocked',
+  'no-provider',
+  'unavailable',
+] as const
+export type RefusalReason = (typeof refusalReasons)[number]
 
 export interface Accepted {
   readonly outcome: 'success'
