@@ -4,6 +4,7 @@ import type { Caller } from './audit/audit.ts'
 import { createAuditReader } from './audit/reader.ts'
 import { createRefusalSummary, limitedEvent, limitedSource } from './audit/refusal-summary.ts'
 import { sweepOrphanedIntents } from './audit/sweeper.ts'
+import { openBrokerServices } from './broker-services.ts'
 import type { Config } from './config/config.ts'
 import { type Reached, unwatched } from './core/crash-points.ts'
 import { createReplayCache, type ReplayCache } from './envelope/replay-cache.ts'
@@ -17,6 +18,8 @@ import { createRefusedKeys } from './http/limits/refused-keys.ts'
 import { createSharedLimiters } from './http/limits/shared-quota-store.ts'
 import type { Readiness, Services } from './http/services.ts'
 import { createIdempotency } from './idempotency/idempotency.ts'
+import { createBlockedClients } from './identity/blocked/blocked-clients.ts'
+import { createUnauthorisedClients } from './identity/unauthorised/unauthorised-clients.ts'
 import { createIntegrations, type Integrations } from './integrations/integrations.ts'
 import { createDocumentWatch } from './keys/document-watch.ts'
 import { createTenantKeys } from './keys/tenant-keys.ts'
@@ -36,6 +39,7 @@ import { createTestConnection } from './messaging/test-connection.ts'
 import { createMetrics } from './observability/metrics.ts'
 import { createDial } from './outbound/dial.ts'
 import { createIsDialable } from './outbound/resolve-host.ts'
+import type { Resolve } from './outbound/resolver.ts'
 import { createPolicies } from './policies/policies.ts'
 import { createPolicyWorkers } from './policies/policy-workers.ts'
 import { createSigner } from './signing/signer.ts'
@@ -139,7 +143,11 @@ function createServerLimits(
 export async function createServices(
   foundation: Foundation,
   config: Config,
-  reached: Reached = unwatched,
+  {
+    reached = unwatched,
+    resolve,
+    env = {},
+  }: { reached?: Reached; resolve?: Resolve; env?: Readonly<Record<string, string | undefined>> } = {},
 ): Promise<Services & { endBrokers(): Promise<void>; close(): Promise<void> }> {
   const { db, auditReaderDb, feed, wrapper, keys, keyOperations, audit, provider, clock, log, ownListeners } =
     foundation
@@ -190,7 +198,7 @@ export async function createServices(
   })
   metrics.watchSigningQueue(() => signer.pending)
   metrics.watchDroppedLogLines(() => log.dropped ?? 0)
-  const dial = createDial({ ...addressRules, clock })
+  const dial = createDial({ ...addressRules, clock, ...(resolve && { resolve }) })
   let pool: Pool
   const custodyDeps = { db, feed, vault, integrations, audit, clock, log }
   const custody = createCustody({ ...custodyDeps, retire: (tenantId, id) => pool.retireIntegration(tenantId, id) })
@@ -220,21 +228,30 @@ export async function createServices(
   const limited = createRefusalSummary({ audit, clock, eventOf: limitedEvent })
   const limits = stack.adopt(createServerLimits(foundation, config, metrics, limited.count), (one) => one.close())
   stack.defer(async () => {
-    try {
-      await Promise.all([refusals.close(), limited.close()])
-    } catch (err) {
-      log.warn(
-        { code: (err as { code?: unknown }).code },
-        'the last refusals before authentication, or by limits, were not recorded',
-      )
-    }
+    const ends = await Promise.allSettled([refusals.close(), limited.close()])
+    const failed = ends.find((end) => end.status === 'rejected')
+    if (!failed) return
+    const { code } = failed.reason as { code?: unknown }
+    log.warn({ code }, 'the last refusals before authentication, or by limits, were not recorded')
+    throw failed.reason // nobody else knows of them, and the exit code says so
   })
+  const blockedClients = createBlockedClients({ db, feed, audit, clock })
+  const unauthorisedClients = stack.adopt(createUnauthorisedClients({ db, audit, clock, log }), (one) => one.close())
+  const brokerHooks = await openBrokerServices(foundation, config, { policies, unauthorisedClients, env, resolve })
+  if (brokerHooks) {
+    stack.adopt(brokerHooks, (one) => one.close())
+    metrics.watchHooks(brokerHooks.notes.counts)
+  }
   const documentWatch = createDocumentWatch({ keys, clock, log })
   const jobs = {
     'intents without an outcome': () => sweepOrphanedIntents({ db, audit, clock }),
     'idempotency keys': () => idempotency.sweep(),
     'refusals before authentication': () => refusals.flush(),
     'refusals by limits': () => limited.flush(),
+    'answers to brokers': () => brokerHooks?.notes.flush(),
+    'sessions of brokers': () => brokerHooks?.sweep(),
+    'blocked clients that have expired': () => blockedClients.sweep(),
+    'old unauthorised clients': () => unauthorisedClients.sweep(),
     'the end of the key document': () => documentWatch(),
     'keys of the deployment': () => keyOperations.upkeep((id) => keys.isOpen(id)),
   }
@@ -263,7 +280,7 @@ export async function createServices(
   stack.adopt(startKeyJobs({ db, feed, wrapper, provider, audit, clock, log, tenantKeys }), (jobs) => jobs.close())
   const countRefused = (caller: Caller, code: string) =>
     limited.count(limitedSource({ tenantId: caller.tenantId, keyId: caller.actor.id }, code))
-  const publish = createPublish({
+  const publishing = {
     pool,
     countRefused,
     integrations,
@@ -273,7 +290,8 @@ export async function createServices(
     clock,
     reached,
     onLate: lateOutcomes.record,
-  })
+  }
+  const publish = createPublish(publishing)
   const resources = stack.move()
   return {
     authenticate,
@@ -282,8 +300,11 @@ export async function createServices(
     vault,
     integrations,
     policies,
+    blockedClients,
+    unauthorisedClients,
     publish,
-    publishBatch: createPublishBatch({ pool, countRefused, integrations, accessOf, guardsOf, audit, clock, reached }),
+    brokerHooks,
+    publishBatch: createPublishBatch(publishing),
     collect: createCollect({ pool, countRefused, integrations, accessOf, guardsOf, audit, clock }),
     request: createRequest({ publish, pool, integrations, accessOf, guardsOf, audit, clock }),
     testConnection: createTestConnection({ pool, vault, audit, clock }),

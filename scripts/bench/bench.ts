@@ -1,5 +1,6 @@
 // `npm run bench [-- PART…] [-- --rounds N] [-- --seconds N] [-- --publishes N]`, where a part is `start`, `signing`,
-// `envelope`, `batch`, `policy`, `fairness`, `pool` or `truth`; all without one. Prints tables, writes bench-results.json and the figures of the README.
+// `envelope`, `batch`, `policy`, `fairness`, `hooks`, `pool` or `truth`; all without one. `hooks` takes [--samples N], too.
+// Prints tables, writes bench-results.json and the figures of the README.
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +9,8 @@ import { benchBatch } from './batch.ts'
 import { benchEnvelope } from './envelope.ts'
 import { benchFairness } from './fairness/fairness.ts'
 import { renderFairness, renderPromises } from './fairness/render.ts'
+import { benchHooks } from './hooks/hooks.ts'
+import { renderHookPromises, renderHooks } from './hooks/render.ts'
 import { benchInspection, renderInspection } from './inspection.ts'
 import { benchPolicy } from './policy/policy.ts'
 import { renderBudgets, renderPolicy } from './policy/render.ts'
@@ -25,6 +28,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     publishes: { type: 'string', default: '100000' },
+    samples: { type: 'string', default: '200' },
     ...poolFlags,
   },
 })
@@ -87,6 +91,18 @@ async function fairness(): Promise<Measured> {
   }
 }
 
+async function hooks(): Promise<Measured> {
+  const date = new Date().toISOString()
+  const figures = await benchHooks({ ...options, samples: Math.max(2, Number(values.samples)) })
+  const machine = describeMachine()
+  const measured = `Measured ${date.slice(0, 10)} with \`npm run bench -- hooks\` on ${machine}.`
+  return {
+    results: { date, machine, ...figures },
+    remarks: renderHookPromises(figures),
+    text: [renderHooks(figures), '', measured].join('\n'),
+  }
+}
+
 const parts: Readonly<Record<string, () => Promise<Measured>>> = {
   start,
   signing,
@@ -94,6 +110,7 @@ const parts: Readonly<Record<string, () => Promise<Measured>>> = {
   batch: () => benchBatch(options),
   policy,
   fairness,
+  hooks,
   pool: () => measurePool(parsePoolOptions(values)),
   truth: () => benchTruth({ publishes: Number(values.publishes), seed: 1 }),
 }

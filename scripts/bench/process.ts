@@ -54,6 +54,17 @@ export function residentMiB(pid: number): number {
   return Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) / 1024
 }
 
+/** Ticks of the processor clock in a second, on every Linux that Node runs on. */
+const TICKS = 100
+
+/** Seconds of processor time that a process has had, on all its threads; `null` where the system does not say. */
+export function processorSeconds(pid: number): number | null {
+  if (process.platform !== 'linux') return null
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS
+}
+
 /** Memory of all processes below one in MiB, what they share counted once; `undefined` where the system does not say. */
 export function descendantsMiB(pid: number): number | undefined {
   if (process.platform !== 'linux') return undefined

@@ -13,6 +13,10 @@ export interface Request {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
+  /** These in turn, over all connections, instead of `body`. At most some ten thousand. */
+  readonly bodies?: readonly string[]
+  /** Each answer is to be a refusal: a status from 400. */
+  readonly isRefused?: boolean
 }
 
 export interface Load {
@@ -35,7 +39,7 @@ export interface LoadGenerator {
   /**
    * Sends POST requests over a number of connections, one at a time on each.
    *
-   * @throws {Error} for a single lost answer, or one that is no 2xx
+   * @throws {Error} for a single lost answer, or one that is no 2xx, or a 2xx where refusals are meant
    */
   load(request: Request, connections: number, seconds: number): Promise<Load>
   /**
@@ -82,6 +86,13 @@ const waiting = (meanMs: number) => `
 math.randomseed(os.time())
 delay = function() return math.random(0, ${Math.round(2 * meanMs)}) end`
 
+/** All requests are made before the first is sent. */
+const inTurn = (bodies: readonly string[]) => `
+local bodies = {${bodies.map(luaText).join(',\n')}}
+local requests, last = {}, 0
+init = function() for i, body in ipairs(bodies) do requests[i] = wrk.format(nil, nil, nil, body) end end
+request = function() last = last % #requests + 1; return requests[last] end`
+
 interface Said {
   requests: number
   us: number
@@ -100,14 +111,15 @@ export async function createLoadGenerator(): Promise<LoadGenerator & AsyncDispos
   const libraries = await findLibraries()
   const scratch = await fs.mkdtemp(path.join(tmpdir(), 'sealwire-wrk-'))
   async function ask(
-    { url, headers, body }: Request,
+    { url, headers, body, bodies = [] }: Request,
     connections: number,
     seconds: number,
     more = '',
   ): Promise<Said & { stdout: string }> {
     const script = path.join(scratch, 'request.lua')
     const lines = Object.entries(headers).map(([name, value]) => `wrk.headers[${luaText(name)}] = ${luaText(value)}`)
-    const text = ['wrk.method = "POST"', `wrk.body = ${luaText(body)}`, ...lines, more, REPORT].join('\n')
+    const varied = bodies.length > 0 ? inTurn(bodies) : ''
+    const text = ['wrk.method = "POST"', `wrk.body = ${luaText(body)}`, ...lines, varied, more, REPORT].join('\n')
     await fs.writeFile(script, text, { mode: 0o600 })
     const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url]
     const { stdout } = await run(wrk, args, { env: { ...process.env, LD_LIBRARY_PATH: libraries } })
@@ -120,7 +132,8 @@ export async function createLoadGenerator(): Promise<LoadGenerator & AsyncDispos
   return {
     async load(request, connections, seconds) {
       const { requests, us, p50, p99, refused, stdout } = await ask(request, connections, seconds)
-      if (refused > 0) throw new Error(`${request.url}: ${refused} refused calls, ${requests} in all\n${stdout}`)
+      if (refused !== (request.isRefused ? requests : 0))
+        throw new Error(`${request.url}: ${refused} refused calls, ${requests} in all\n${stdout}`)
       return { perS: (requests / us) * 1e6, p50Ms: p50 / 1000, p99Ms: p99 / 1000, requests }
     },
     async flood(request, { connections, seconds, perS }) {

@@ -1,7 +1,15 @@
 import type { Need, TestFile } from './test-files.ts'
 
 /** The needs that `SEALWIRE_TEST_SKIP` may name. */
-export const skippable: readonly Need[] = ['browser', 'postgres', 'mosquitto', 'netns', 'openssl']
+export const skippable: readonly Need[] = [
+  'browser',
+  'postgres',
+  'mosquitto',
+  'mosquitto-plugin',
+  'java',
+  'netns',
+  'openssl',
+]
 
 export interface LeftOut {
   file: string

@@ -1,6 +1,8 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { findJava } from '#test/support/java/jdk.ts'
 import { findMosquitto } from '#test/support/mosquitto.ts'
+import { findCompiler, findPluginTools, pluginCache } from '#test/support/mosquitto-plugin/build.ts'
 import { installDebianPackages, isDebian, unpackDebianPackages } from './debian-packages.ts'
 import { findCommand, isExecutable } from './run-command.ts'
 import type { Need } from './test-files.ts'
@@ -31,6 +33,22 @@ export const provisions: readonly Provision[] = [
       ? (root) => unpackDebianPackages(['mosquitto', 'mosquitto-clients'], path.join(root, '.cache/mosquitto'))
       : undefined,
     hint: onMac ? 'brew install mosquitto' : 'install Mosquitto 2, or set SEALWIRE_TEST_MOSQUITTO to its binary',
+  },
+  {
+    need: 'mosquitto-plugin',
+    what: 'gcc, the headers of Mosquitto and those of libcurl',
+    find: (root) => findPluginTools(root)?.compiler,
+    prepare: debian ? preparePluginTools : undefined,
+    hint: onMac
+      ? 'none on macOS: leave it out, as below'
+      : 'sudo apt-get install gcc libc6-dev mosquitto-dev libcurl4-openssl-dev',
+  },
+  {
+    need: 'java',
+    what: 'a JDK, to compare our regexes with its own',
+    find: findJava,
+    prepare: debian && isRoot ? () => installDebianPackages(['openjdk-17-jdk-headless']) : undefined,
+    hint: onMac ? 'brew install openjdk' : 'sudo apt-get install openjdk-17-jdk-headless',
   },
   {
     need: 'openssl',
@@ -70,6 +88,13 @@ export const provisions: readonly Provision[] = [
     hint: 'sudo apt-get install util-linux iproute2 (Linux only)',
   },
 ]
+
+/** Unpacks the headers; a compiler has to be installed, which only root can. */
+async function preparePluginTools(root: string): Promise<void> {
+  if (findCompiler() === undefined && isRoot) await installDebianPackages(['gcc', 'libc6-dev'])
+  const others = /^(?!mosquitto-dev$|lib(curl|nghttp2|psl|rtmp|ssh2|ldap|sasl2|brotli))/ // libcurl needs those to run
+  await unpackDebianPackages(['mosquitto-dev', 'libcurl4-openssl-dev'], pluginCache(root), others)
+}
 
 /** Finds the folder with `initdb` and `postgres` of a PostgreSQL of major version 15 or later; the newest one. */
 export function findPostgres(root: string): string | undefined {

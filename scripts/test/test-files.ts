@@ -6,7 +6,17 @@ import { listSources, readSource } from '../../test/arch/read-source.ts'
  * What a test file needs: from outside this repository, but for `database`, our own PostgreSQL, and `time`, for cases that are
  * drawn by the thousand.
  */
-export type Need = 'database' | 'mosquitto' | 'openssl' | 'postgres' | 'browser' | 'netns' | 'vectors' | 'time'
+export type Need =
+  | 'database'
+  | 'mosquitto'
+  | 'mosquitto-plugin'
+  | 'java'
+  | 'openssl'
+  | 'postgres'
+  | 'browser'
+  | 'netns'
+  | 'vectors'
+  | 'time'
 
 export interface TestFile {
   /** Relative to the root of the repository, with forward slashes. */
@@ -18,6 +28,8 @@ export interface TestFile {
 const signs: readonly { need: Need; file?: string; package?: string; variable?: string }[] = [
   { need: 'database', file: 'test/support/database.ts' },
   { need: 'mosquitto', file: 'test/support/mosquitto.ts' },
+  { need: 'mosquitto-plugin', file: 'test/support/mosquitto-plugin/build.ts' },
+  { need: 'java', file: 'test/support/java/jdk.ts' },
   { need: 'openssl', file: 'test/support/certificates.ts' },
   { need: 'netns', file: 'test/support/network-namespace.ts' },
   { need: 'browser', package: 'playwright-core' },
@@ -64,7 +76,7 @@ function needsOf(root: string, file: string): ReadonlySet<Need> {
 
 /** Tests that start commands or databases of their own, or work through tables, random cases or every bit: they take their time. */
 const SLOW =
-  /^test\/((ops|cli|faults|guards|policy\/(importers|properties|regex))\/|(db\/embedded|envelope\/(every-bit|tamper)|kms\/aws|messaging\/pool-(storms|turns))\.)/
+  /^test\/((ops|cli|faults|guards|identity|broker-auth|policy\/(importers|properties|regex))\/|(db\/embedded|envelope\/(every-bit|tamper)|kms\/aws|messaging\/pool-(storms|turns))\.)/
 
 /** A unit test needs nothing but this repository, and is done in a moment. */
 export function isUnitTest({ file, needs }: TestFile): boolean {

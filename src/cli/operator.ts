@@ -5,7 +5,16 @@ import type { Io } from './io.ts'
 /** What commands for the operator of a host need of the server. */
 export type Operator = Pick<
   typeof import('../app.ts'),
-  'serve' | 'initialise' | 'createTenant' | 'setTenant' | 'operateKeys' | 'rewrapWraps' | 'listKmsKeys' | 'removeKmsKey'
+  | 'serve'
+  | 'initialise'
+  | 'createTenant'
+  | 'setTenant'
+  | 'operateKeys'
+  | 'rewrapWraps'
+  | 'listKmsKeys'
+  | 'removeKmsKey'
+  | 'usersFile'
+  | 'tryHook'
 >
 
 /** Loads the server only for the commands that need it. */

@@ -5,7 +5,9 @@ import { addAcl } from './commands/acl.ts'
 import { addApiKeysCreate } from './commands/api-keys-create.ts'
 import { addApiKeysList } from './commands/api-keys-list.ts'
 import { addApiKeysRevoke } from './commands/api-keys-revoke.ts'
+import { addClients } from './commands/clients.ts'
 import { addEnvelopeOpen } from './commands/envelope-open.ts'
+import { addHooksTry } from './commands/hooks-try.ts'
 import { addInit } from './commands/init.ts'
 import { addIntegrationsLock } from './commands/integrations-lock.ts'
 import { addIntegrationsUnlock } from './commands/integrations-unlock.ts'
@@ -18,6 +20,7 @@ import { addServe } from './commands/serve.ts'
 import { addSubscribe } from './commands/subscribe.ts'
 import { addTenantsCreate } from './commands/tenants-create.ts'
 import { addTenantsSet } from './commands/tenants-set.ts'
+import { addUsers } from './commands/users.ts'
 import { exit, exitCodeOf } from './exit-codes.ts'
 import { hintFor } from './hints.ts'
 import { type Io, MisuseError, printable } from './io.ts'
@@ -67,6 +70,9 @@ function createProgram(io: Io, loadOperator: LoadOperator, setExitCode: (code: n
   addMessage(program, io, setExitCode)
   addRequest(program, io, setExitCode)
   addAcl(program.command('acl').description('policies: who may publish and subscribe to what'), io, setExitCode)
+  addUsers(program.command('users').description('the file of users whom MQTT clients may be'), io, loadOperator)
+  addClients(program.command('clients').description('clients of brokers: who is blocked, and who was not let in'), io)
+  addHooksTry(program.command('hooks').description('what brokers that ask this server are told'), io, loadOperator)
   addEnvelopeOpen(program.command('envelope').description('answers that were kept'), io)
   return program
 }

@@ -45,6 +45,7 @@ const Env = z
     LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
     LOG_FORMAT: z.enum(['json', 'pretty']).optional(),
     TRUST_PROXY: list.pipe(z.array(z.union([z.ipv4(), z.ipv6(), cidr]))).default([]),
+    BROKER_AUTH_CONFIG: z.string().min(1).optional(),
     CORS_ORIGINS: list.pipe(z.array(z.url({ protocol: /^https?$/ }))).default([]),
   })
   .superRefine((env, ctx) => {
@@ -65,7 +66,7 @@ const Env = z
 export type Config = z.output<typeof Env>
 
 /** Variables of features that are not there: set, they stop the start, so that nobody relies on them. */
-const notAvailable = ['AUDIT_SINKS', 'BROKER_AUTH_CONFIG', 'GATEWAY_CONFIG']
+const notAvailable = ['AUDIT_SINKS', 'GATEWAY_CONFIG']
 
 /** Names of every variable that means something to Sealwire. */
 export const configNames: readonly string[] = Object.keys(Env.shape)

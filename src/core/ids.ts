@@ -22,6 +22,8 @@ export type IdPrefix =
   | 'adk'
   | 'can'
   | 'job'
+  | 'blk'
+  | 'una'
 
 const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz'
 const ANY_ID = /^[a-z]{3,4}_([0-7][0-9a-hjkmnp-tv-z]{25})$/

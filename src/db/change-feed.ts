@@ -7,6 +7,8 @@ import { type ConnectionOptions, clientConfig } from './pool.ts'
 /** What may be cached in a process and changed by another one. */
 export type ChangeTopic =
   | 'api_key'
+  | 'blocked_client'
+  | 'broker_session'
   | 'deployment_key'
   | 'integration'
   | 'integration_lock'

@@ -3,6 +3,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { AppError } from '../core/errors.ts'
 import { newId } from '../core/ids.ts'
 import type { Secret } from '../core/secret.ts'
+import { createHookListener, HOOKS_PREFIX } from './broker-hooks.ts'
 import { allowOrigins } from './cors.ts'
 import { docsRoutes } from './docs.ts'
 import { createOperationHandler } from './handle-operation.ts'
@@ -65,8 +66,10 @@ export function createHttpApp(services: Services, options: HttpOptions, inFlight
     services.log.error({ request_id: requestId, cause: causeOf(err) }, 'unexpected failure')
     refuse(req, res, toAppError(err, requestId), requestId)
   })
+  const answerBroker = services.brokerHooks && createHookListener(services.brokerHooks, inFlight)
   return (req, res) => {
-    if (!refuseAgain(services, req, res)) app(req, res)
+    if (answerBroker && req.url?.startsWith(HOOKS_PREFIX)) answerBroker(req, res)
+    else if (!refuseAgain(services, req, res)) app(req, res)
   }
 }
 

@@ -10,6 +10,8 @@ export interface Watched {
 export interface InFlight {
   /** @returns what to call, once, when the handler has ended */
   enter(watched: Watched): () => void
+  /** As `enter`, for what ends by itself in time. @returns what to call, once, when it has */
+  hold(): () => void
   /** Resolves when no handler runs. */
   settled(): Promise<void>
   /** From here on the server says that it is not ready; what comes is still served. */
@@ -46,6 +48,12 @@ export function createInFlight(monotonic: () => number = () => performance.now()
     looks = undefined
   }
 
+  function leave(): void {
+    if (--running > 0) return
+    for (const resolve of idle) resolve()
+    idle.clear()
+  }
+
   return {
     enter(watched) {
       running++
@@ -53,10 +61,12 @@ export function createInFlight(monotonic: () => number = () => performance.now()
       looks ??= setInterval(look, LOOK_EVERY_MS)
       return () => {
         watching.delete(watched)
-        if (--running > 0) return
-        for (const resolve of idle) resolve()
-        idle.clear()
+        leave()
       }
+    },
+    hold() {
+      running++
+      return leave
     },
     settled: () => (running === 0 ? Promise.resolve() : new Promise((resolve) => idle.add(resolve))),
     stop() {

@@ -19,6 +19,8 @@ export interface ListenOptions {
   /** Paths of PEM files; with both the server speaks HTTPS only. */
   certFile?: string | undefined
   keyFile?: string | undefined
+  /** PEM of authorities: clients are asked for a certificate of one of them, and may come without. Whoever needs one judges it. */
+  clientAuthorities?: readonly string[] | undefined
 }
 
 export interface Listening {
@@ -37,6 +39,13 @@ const GOODBYE_MS = 500
 
 /** Connections at once; more are closed as they come. */
 const MAX_CONNECTIONS = 8192
+/**
+ * Connections that the system may hold while the event loop is busy. When everybody comes back at once, after a restart or a
+ * load balancer's failover, what finds no room here waits a second or more for its SYN to be sent again; Node's own 511 is less
+ * than what a few hundred milliseconds bring. The system takes the smaller of this and its own limit (`net.core.somaxconn`,
+ * 4,096 on Linux since 5.4).
+ */
+const BACKLOG = 4096
 /** Longer than any operation takes: a connection on which nothing moves for so long, a reader that stopped reading included, is cut. */
 const SILENCE_MS = 45_000
 
@@ -49,10 +58,11 @@ const limits = {
   connectionsCheckingInterval: 2_000,
 }
 
-async function createServer({ certFile, keyFile }: ListenOptions): Promise<Server> {
+async function createServer({ certFile, keyFile, clientAuthorities }: ListenOptions): Promise<Server> {
   if (certFile === undefined || keyFile === undefined) return createHttpServer(limits)
   const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)])
-  return createHttpsServer({ ...limits, handshakeTimeout: limits.headersTimeout, cert, key })
+  const asking = clientAuthorities && { requestCert: true, rejectUnauthorized: false, ca: [...clientAuthorities] }
+  return createHttpsServer({ ...limits, handshakeTimeout: limits.headersTimeout, cert, key, ...asking })
 }
 
 /** What Node refuses before there is a request; by the code of its error, else 400. */
@@ -127,7 +137,7 @@ export async function listen(options: ListenOptions, listener: RequestListener):
   server.on('clientError', refuseMalformed)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(options.port, options.host, () => {
+    server.listen({ port: options.port, host: options.host, backlog: BACKLOG }, () => {
       server.off('error', reject)
       resolve()
     })

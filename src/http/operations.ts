@@ -5,6 +5,10 @@ import { apiKeysRevoke } from './routes/api-keys-revoke.ts'
 import { auditGet } from './routes/audit-get.ts'
 import { auditList } from './routes/audit-list.ts'
 import { auditVerify } from './routes/audit-verify.ts'
+import { blockedClientsCreate } from './routes/blocked-clients-create.ts'
+import { blockedClientsDelete } from './routes/blocked-clients-delete.ts'
+import { blockedClientsGet } from './routes/blocked-clients-get.ts'
+import { blockedClientsList } from './routes/blocked-clients-list.ts'
 import { encryptionDecrypt } from './routes/encryption-decrypt.ts'
 import { encryptionEncrypt } from './routes/encryption-encrypt.ts'
 import { encryptionKeys } from './routes/encryption-keys.ts'
@@ -39,6 +43,9 @@ import { recipientsList } from './routes/recipients-list.ts'
 import { recipientsRevoke } from './routes/recipients-revoke.ts'
 import { securityKeysList } from './routes/security-keys-list.ts'
 import { securityKeysRotate } from './routes/security-keys-rotate.ts'
+import { unauthorisedClientsClear } from './routes/unauthorised-clients-clear.ts'
+import { unauthorisedClientsDelete } from './routes/unauthorised-clients-delete.ts'
+import { unauthorisedClientsList } from './routes/unauthorised-clients-list.ts'
 import { vaultDelete } from './routes/vault-delete.ts'
 import { vaultGet } from './routes/vault-get.ts'
 import { vaultList } from './routes/vault-list.ts'
@@ -82,6 +89,13 @@ export const operations: readonly Operation[] = [
   policiesDelete,
   policiesRevisions,
   policiesRevision,
+  blockedClientsCreate,
+  blockedClientsList,
+  blockedClientsGet,
+  blockedClientsDelete,
+  unauthorisedClientsList,
+  unauthorisedClientsDelete,
+  unauthorisedClientsClear,
   recipientsEnroll,
   recipientsConfirm,
   recipientsExport,

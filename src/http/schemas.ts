@@ -42,6 +42,13 @@ export const displayName = z
   .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters')
   .meta({ id: 'DisplayName', example: 'plant broker' })
 
+/** Text of a query that rows are compared with; PostgreSQL knows no text with a NUL in it. */
+export const filterText = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[^\0]*$/, 'must not hold NUL')
+
 /** The answer format of `openapi/envelope.md`; opened and verified by the caller. */
 export const envelope = z
   .strictObject({

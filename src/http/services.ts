@@ -6,6 +6,8 @@ import type { Log } from '../core/log.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
 import type { ReplayCache } from '../envelope/replay-cache.ts'
 import type { Idempotency } from '../idempotency/idempotency.ts'
+import type { BlockedClients } from '../identity/blocked/blocked-clients.ts'
+import type { UnauthorisedClients } from '../identity/unauthorised/unauthorised-clients.ts'
 import type { Integration } from '../integrations/integration.ts'
 import type { Integrations } from '../integrations/integrations.ts'
 import type { DeploymentKeys } from '../keys/deployment-keys.ts'
@@ -28,6 +30,7 @@ import type { Recipients } from '../tenants/recipients.ts'
 import type { CheckRecords } from '../vault/check-records.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { VaultKeys } from '../vault/vault-keys.ts'
+import type { BrokerHooks } from './broker-hooks.ts'
 import type { Limits } from './limits/limits.ts'
 
 /** Whether the parts that every answer needs work right now. */
@@ -43,9 +46,13 @@ export interface Services {
   authenticate: Authenticate
   apiKeys: ApiKeys
   recipients: Recipients
+  /** Where brokers ask; absent where no hook is configured. */
+  brokerHooks?: BrokerHooks | undefined
   vault: Vault
   integrations: Integrations
   policies: Policies
+  blockedClients: BlockedClients
+  unauthorisedClients: UnauthorisedClients
   publish: Publish
   publishBatch: PublishBatch
   collect: Collect

@@ -1,6 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type PoolCounts, registerPoolMetrics } from './pool-metrics.ts'
 
+export interface HookCount {
+  readonly hook: string
+  readonly question: string
+  readonly outcome: string
+  /** Since the start. */
+  readonly count: number
+}
+
 /** What Prometheus reads. Labels never hold an id, a topic or anything else that a caller chooses. */
 export interface Metrics {
   /** Counts one signature, and what it cost, in milliseconds. */
@@ -13,6 +21,8 @@ export interface Metrics {
   watchRequests(underWay: () => number): void
   /** Connections to brokers and what became of them, asked when the metrics are read. */
   watchPool(counts: () => PoolCounts): void
+  /** What brokers were told, asked when the metrics are read. Hooks are named by the operator. */
+  watchHooks(counts: () => readonly HookCount[]): void
   /** Log lines that nobody read, asked when the metrics are read. */
   watchDroppedLogLines(dropped: () => number): void
   /** The Prometheus text format, version 0.0.4. */
@@ -90,6 +100,18 @@ export function createMetrics(): Metrics {
       })
     },
     watchPool: (counts) => registerPoolMetrics(registry, counts),
+    watchHooks(counts) {
+      new Counter({
+        name: 'sealwire_hook_answers_total',
+        help: 'Answers to brokers, by hook, kind of question and outcome.',
+        labelNames: ['hook', 'question', 'outcome'],
+        registers,
+        collect() {
+          this.reset()
+          for (const { count, ...labels } of counts()) this.inc(labels, count)
+        },
+      })
+    },
     watchDroppedLogLines(dropped) {
       new Gauge({
         name: 'sealwire_log_lines_dropped',

@@ -4,6 +4,7 @@ import type { CryptoProvider } from '../crypto/provider.ts'
 import { createApiKeys } from './api-keys.ts'
 import { parseBaseUrl } from './base-url.ts'
 import { type CallClock, systemCallClock } from './call-clock.ts'
+import { createBlockedClients, createUnauthorisedClients } from './clients.ts'
 import { createConnection } from './connection.ts'
 import { createDataEncryption } from './data-encryption.ts'
 import { createEncryption } from './encryption.ts'
@@ -62,6 +63,8 @@ export class Sealwire {
   readonly integrations: ReturnType<typeof createIntegrations>
   readonly keys: ReturnType<typeof createKeys>
   readonly policies: ReturnType<typeof createPolicies>
+  readonly blockedClients: ReturnType<typeof createBlockedClients>
+  readonly unauthorisedClients: ReturnType<typeof createUnauthorisedClients>
   readonly proxy: ReturnType<typeof createProxy>
   readonly recipients: ReturnType<typeof createRecipients>
   readonly apiKeys: ReturnType<typeof createApiKeys>
@@ -88,6 +91,8 @@ export class Sealwire {
     this.integrations = createIntegrations(connection)
     this.keys = createKeys(connection)
     this.policies = createPolicies(connection)
+    this.blockedClients = createBlockedClients(connection)
+    this.unauthorisedClients = createUnauthorisedClients(connection)
     this.proxy = createProxy(connection, reader)
     this.recipients = createRecipients(connection, provider, reader)
     this.apiKeys = createApiKeys(connection)

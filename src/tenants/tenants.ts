@@ -35,6 +35,13 @@ export async function hasTenants(db: Queryable): Promise<boolean> {
   return rows.length > 0
 }
 
+/** Those of these ids that are no tenant. */
+export async function withoutTenant(db: Queryable, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const { rows } = await db.query<{ id: string }>('select id from tenants where id = any($1)', [ids])
+  const known = new Set(rows.map(({ id }) => id))
+  return new Set(ids.filter((id) => !known.has(id)))
+}
+
 /** The KMS key that the operator set for a tenant; `null`: the deployment's. */
 export async function tenantKmsKey(db: Queryable, tenantId: string): Promise<string | null> {
   const { rows } = await db.query<{ kms_key_id: string | null }>(`select kms_key_id from tenants where id = $1`, [

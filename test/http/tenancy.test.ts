@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import pg from 'pg'
 import { createTenant } from '#src/app.ts'
 import { newId, newUuid } from '#src/core/ids.ts'
 import { silentLog } from '#src/core/log.ts'
@@ -26,7 +27,11 @@ before(async () => {
   const policy = await succeed(api.call('POST', '/api/v2/policies', { body: { document } }), 201)
   const recipients = await succeed(api.call('GET', '/api/v2/recipients'))
   const rows = await succeed(api.call('GET', '/api/v2/audit/logs'))
+  const body = { type: 'client_id', value: 'c1' }
+  const blocked = await succeed(api.call('POST', '/api/v2/clients/blocked', { body }), 201)
   theirs = {
+    blocked: blocked.id,
+    unauthorised: await addUnauthorised(),
     vault: plant.credentialId,
     integrations: plant.integrationId,
     policies: policy.id,
@@ -38,7 +43,23 @@ before(async () => {
 })
 after(() => plant.close())
 
+/** Only a broker's question makes one. */
+async function addUnauthorised(): Promise<string> {
+  const sql = new pg.Client({ connectionString: plant.api.databaseUrl })
+  await sql.connect()
+  const id = newId('una')
+  await sql.query(
+    `insert into unauthorised_clients (tenant_id, hook, client_id, id, password_provided, reason, count, first_at, last_at)
+     select tenant_id, 'default', 'c1', $1, true, 'unknown-user', 1, now(), now() from vault_entries limit 1`,
+    [id],
+  )
+  await sql.end()
+  return id
+}
+
 const random: Record<string, () => string> = {
+  blocked: () => newId('blk'),
+  unauthorised: () => newId('una'),
   vault: () => newUuid(),
   integrations: () => newId('int'),
   policies: () => newId('pol'),

@@ -6,6 +6,7 @@ import { startServer } from '#src/app.ts'
 import { type Config, parseConfig } from '#src/config/config.ts'
 import type { Clock } from '#src/core/clock.ts'
 import { silentLog } from '#src/core/log.ts'
+import type { Resolve } from '#src/outbound/resolver.ts'
 import { testDatabase } from './database.ts'
 import { assertDocumented } from './openapi-contract.ts'
 
@@ -39,7 +40,7 @@ export interface ApiServer {
 
 export async function startApiServer(
   env: Record<string, string> = {},
-  parts: { clock?: Clock } = {},
+  parts: { clock?: Clock; resolve?: Resolve } = {},
 ): Promise<ApiServer> {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'sealwire-test-'))
   const database = await testDatabase()

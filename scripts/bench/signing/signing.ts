@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { startBroker } from '../../quickstart/broker.ts'
 import { runStep } from '../../step.ts'
+import { processorSeconds } from '../process.ts'
 import { median } from '../report.ts'
 import { createLoadGenerator, type LoadGenerator } from '../wrk.ts'
 import { type Profile, profileUnderLoad } from './profile.ts'
@@ -40,17 +41,8 @@ export interface SigningResults {
 const CONNECTIONS = [1, 16, 64, 256]
 /** Until the compiler has seen the hot path: shorter warming measures the compiler. */
 const WARM_SECONDS = 8
-/** Ticks of the processor clock in a second, on every Linux that Node runs on. */
-const TICKS = 100
 /** Node's histogram of the event loop counts from the last tick of a timer of so long. */
 const LOOP_INTERVAL_MS = 10
-
-async function processorS(pid: number): Promise<number | null> {
-  if (process.platform !== 'linux') return null
-  const stat = await fs.readFile(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS
-}
 
 async function metricsOf({ running, isSealwire }: Variant) {
   if (!isSealwire) return null
@@ -74,9 +66,9 @@ async function measure(
   seconds: number,
 ): Promise<Measurement> {
   const before = await metricsOf(variant)
-  const busyS = await processorS(variant.running.pid)
+  const busyS = processorSeconds(variant.running.pid)
   const { perS, p50Ms, p99Ms, requests } = await generator.load(variant.request, connections, seconds)
-  const usedS = await processorS(variant.running.pid)
+  const usedS = processorSeconds(variant.running.pid)
   const after = await metricsOf(variant)
   const signatures = before && after ? after.signatures - before.signatures : 0
   if (before && after && signatures > after.envelopes - before.envelopes)

@@ -1,5 +1,5 @@
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
-import { parseIpAddress } from '../../policy/ip-address.ts'
+import { sourceOf } from '../../policy/ip-address.ts'
 import { parseApiKey } from '../../tenants/api-key.ts'
 
 /**
@@ -41,12 +41,6 @@ interface Refused {
 
 /** The part of a key that names it; whether the rest is right is judged elsewhere. */
 const idOf = (presented: string) => presented.slice(0, 'qs_live_'.length + 26)
-
-/** Who holds one address of an IPv6 /64 holds them all. */
-function sourceOf(address: string): string {
-  const ip = parseIpAddress(address)
-  return ip?.family === 6 ? (ip.value >> 64n).toString(16) : address
-}
 
 export function createAddressLimit({ monotonic, failures = FAILURES }: AddressLimitOptions): AddressLimit {
   const limiter = new RateLimiterMemory({ keyPrefix: '', points: failures, duration: WINDOW_S })

@@ -2,13 +2,14 @@ import { z } from 'zod'
 import { auditExample, auditRow, auditRowToWire } from '../audit-view.ts'
 import { defineOperation } from '../operation.ts'
 import { answerPage, pageQuery } from '../paging.ts'
+import { filterText } from '../schemas.ts'
 
 const query = z.strictObject({
   ...pageQuery.shape,
-  action: z.string().max(128).optional().meta({ example: 'proxy.publish.outcome' }),
+  action: filterText(128).optional().meta({ example: 'proxy.publish.outcome' }),
   outcome: z.enum(['success', 'failure', 'denied', 'unknown']).optional(),
-  request_id: z.string().max(64).optional(),
-  message_id: z.string().max(64).optional(),
+  request_id: filterText(64).optional(),
+  message_id: filterText(64).optional(),
 })
 
 export const auditList = defineOperation({
