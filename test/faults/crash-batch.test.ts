@@ -12,7 +12,7 @@ before(async () => {
   bench = await startCrashBench(database.url)
 })
 after(async () => {
-  await bench.close()
+  await bench?.close()
   await database.drop()
 })
 

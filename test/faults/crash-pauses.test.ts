@@ -19,7 +19,7 @@ before(async () => {
   servers = [await bench.start(), await bench.start()]
 })
 after(async () => {
-  await bench.close()
+  await bench?.close()
   await database.drop()
 })
 

