@@ -29,14 +29,10 @@ interface UserRecord {
   enabled?: boolean
 }
 
-/** One user whom a password lets in, and disabled ones, each for one question: what was hashed once is remembered. */
-function usersFor(hash: string, disabled: number): UserRecord[] {
-  const off = Array.from({ length: disabled }, (_, i) => ({
-    username: `off-${i}`,
-    password_hash: hash,
-    enabled: false,
-  }))
-  return [{ username: 'known', password_hash: hash }, ...off]
+/** Users whom a password lets in, and disabled ones, each for one question: what was hashed once is remembered. */
+function usersFor(hash: string, ofEach: number): UserRecord[] {
+  const one = (username: string, enabled: boolean) => ({ username, password_hash: hash, enabled })
+  return Array.from({ length: ofEach }, (_, i) => [one(`known-${i}`, true), one(`off-${i}`, false)]).flat()
 }
 
 export async function startHookedServer(

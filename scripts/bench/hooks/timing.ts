@@ -14,10 +14,10 @@ export interface TimingFigures {
   readonly spread: number
 }
 
-/** Nothing of it is remembered from before: each password is new, and the right one meets each disabled user once. */
+/** Nothing is remembered from before, and no name is guessed at so often that its logins end: each is asked once. */
 const loginOf: Readonly<Record<RefusedKind, (i: number) => { username: string; password: string }>> = {
   'unknown user': (i) => ({ username: `nobody-${i}`, password: `guess-${i}` }),
-  'wrong password': (i) => ({ username: 'known', password: `guess-${i}` }),
+  'wrong password': (i) => ({ username: `known-${i}`, password: `guess-${i}` }),
   'disabled user': (i) => ({ username: `off-${i}`, password: PASSWORD }),
 }
 
