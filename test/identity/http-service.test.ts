@@ -530,6 +530,26 @@ test('http service: more than may wait are refused at once, and what was begun e
   )
 })
 
+test('http service: one address with many names leaves room for the others', async (t) => {
+  const held: ServerResponse[] = []
+  const bench = await setUp(t, { parallel: 2, waiting: 10 }, (res) => void held.push(res))
+  const names = Array.from({ length: 12 }, (_, i) => `name-${i}`)
+  const crowd = names.map((username) => bench.ask({ username, ip: '192.0.2.1' }))
+  const other = bench.ask({ username: 'other', ip: '192.0.2.2' })
+  const all = Promise.all([other, ...crowd])
+  let isOver = false
+  void all.then(() => {
+    isOver = true
+  })
+  while (!isOver) {
+    for (const res of held.splice(0)) says({ result: 'success' })(res, undefined as never)
+    await delay(1)
+  }
+  const [mine, ...theirs] = (await all).map(({ outcome }) => outcome)
+  assert.equal(mine, 'success')
+  assert.equal(theirs.filter((outcome) => outcome === 'success').length, 8, 'two thirds of twelve places')
+})
+
 test('http service: the wait in the queue counts, and one that has waited too long is never asked', async (t) => {
   const bench = await setUp(t, { parallel: 1, waiting: 5, timeout_ms: 150 }, () => {})
   const verdicts = await Promise.all(['a', 'b'].map((username) => bench.ask({ username })))

@@ -10,13 +10,13 @@ import { connectionFacts } from '../connection-facts.ts'
 import type { Accepted, Credentials, Provider, Verdict } from '../provider.ts'
 import type { ProviderDeps } from '../provider-deps.ts'
 import { type SecretSource, SecretUnavailable } from '../secret-source.ts'
+import { createSharedTurns, holderOf, untilAborted } from '../shared-turns.ts'
 import { type ClientCertificate, verifyCertificate } from './client-certificate.ts'
 import { factsOf, type Wanted } from './facts.ts'
 import { readAnswer, type ServiceAnswer, type ServiceYes } from './read-answer.ts'
 import { type Rendered, type RequestTemplate, renderRequest } from './render.ts'
 import { type HttpServiceSettings, templatesOf } from './settings.ts'
 import { slotsOf, type Template } from './template.ts'
-import { createTurns } from './turns.ts'
 
 export interface HttpProviderDeps extends ProviderDeps {
   readonly request: GuardedRequest
@@ -76,19 +76,6 @@ function wantedBy(settings: HttpServiceSettings): Wanted {
   return { all: new Set(slots.map(({ name }) => name)), required: new Set(required.map(({ name }) => name)) }
 }
 
-/** The answer, or `unavailable` once nobody waits; what is asked goes on. */
-async function waitFor(answer: Promise<ServiceAnswer>, signal: AbortSignal): Promise<ServiceAnswer> {
-  const { promise: aborted, resolve } = Promise.withResolvers<ServiceAnswer>()
-  const giveUp = () => resolve({ outcome: 'refuse', reason: 'unavailable' })
-  signal.addEventListener('abort', giveUp, { once: true })
-  if (signal.aborted) giveUp()
-  try {
-    return await Promise.race([answer, aborted])
-  } finally {
-    signal.removeEventListener('abort', giveUp)
-  }
-}
-
 /**
  * Creates the provider that asks a service of the operator. Whatever a client sent stays a value of the request that asks;
  * the service's yes must be said in so many words (`read-answer.ts`). A service that is down, slow, too busy or too wordy
@@ -108,7 +95,7 @@ export function createHttpProvider(settings: HttpServiceSettings, deps: HttpProv
   const anchors = anchorsOf(settings, read)
   const isNamed = wanted.all.has('commonName')
   const isNameAsked = wanted.all.has('username')
-  const turns = createTurns(settings)
+  const turns = createSharedTurns(settings)
   const closing = new AbortController()
   const digestKey = randomBytes(32)
   const underWay = new Map<string, Promise<ServiceAnswer>>()
@@ -121,7 +108,7 @@ export function createHttpProvider(settings: HttpServiceSettings, deps: HttpProv
 
   const unavailable = (why: string): ServiceAnswer => ({ outcome: 'refuse', reason: 'unavailable', why })
 
-  async function send({ url, headers, body }: Rendered): Promise<ServiceAnswer> {
+  async function send({ url, headers, body }: Rendered, holder: string): Promise<ServiceAnswer> {
     const { method, timeout_ms: timeoutMs, max_answer_bytes: maxBytes } = settings
     const startedMs = clock.monotonic()
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(timeoutMs)])
@@ -131,7 +118,7 @@ export function createHttpProvider(settings: HttpServiceSettings, deps: HttpProv
       return request({ method, url, headers, ...limits, trusted: true, repeatable: true, tls, ...(body && { body }) })
     }
     try {
-      const reply = await turns.run(ask, signal)
+      const reply = await turns.run(holder, ask, signal)
       return reply ? readAnswer(reply) : unavailable('too many clients wait for an answer')
     } catch (err) {
       if (err instanceof RequestFailure) return unavailable(err.message)
@@ -146,14 +133,14 @@ export function createHttpProvider(settings: HttpServiceSettings, deps: HttpProv
     return hmac.update(body ?? '').digest('base64')
   }
 
-  /** The answer of the service, or one that is known already. */
-  function answerTo(rendered: Rendered): Promise<ServiceAnswer> {
+  /** The answer of the service, or one that is known already. `holder`: whose share of the places it takes. */
+  function answerTo(rendered: Rendered, holder: string): Promise<ServiceAnswer> {
     const key = digestOf(rendered)
     const known = remembered.get(key)
     if (known && clock.monotonic() - known.atMs < settings.remember_s * 1_000) return Promise.resolve(known.yes)
     const shared = underWay.get(key)
     if (shared) return shared
-    const answer = send(rendered)
+    const answer = send(rendered, holder)
       .then((said) => {
         if (said.outcome === 'success') remembered.set(key, { yes: said, atMs: clock.monotonic() })
         return said
@@ -211,7 +198,8 @@ export function createHttpProvider(settings: HttpServiceSettings, deps: HttpProv
         warn(`header ${rendered.unfit}: a value that no header can carry`)
         return { outcome: 'refuse', reason: 'service-refused' }
       }
-      const said = await waitFor(answerTo(rendered), signal)
+      const said = await untilAborted(answerTo(rendered, holderOf(credentials)), signal)
+      if (said === undefined) return { outcome: 'refuse', reason: 'unavailable' }
       if (said.outcome === 'success') return accept(credentials, said, certificate)
       if (said.outcome === 'skip') return { outcome: 'skip', reason: 'unknown-user' }
       if (said.why !== undefined) warn(said.why)

@@ -1,9 +1,8 @@
-import { sourceOf } from '../../policy/ip-address.ts'
 import { connectionFacts } from '../connection-facts.ts'
 import type { Credentials, Provider, Verdict } from '../provider.ts'
 import type { ProviderDeps } from '../provider-deps.ts'
+import { createSharedTurns, holderOf, untilAborted } from '../shared-turns.ts'
 import { type FollowOptions, followUsers } from './follow-users.ts'
-import { createHashQueue } from './hash-queue.ts'
 import { MAX_PASSWORD_BYTES, type PasswordHash, verifyPassword } from './password-hash.ts'
 import { createRemembered } from './remembered.ts'
 import type { UsersFileSettings } from './settings.ts'
@@ -47,7 +46,7 @@ function judge(user: User, isRight: boolean, credentials: Credentials): Verdict 
 export async function createUsersFile(settings: UsersFileSettings, deps: UsersFileDeps): Promise<UsersFile> {
   const { name, clock, log, verify = verifyPassword } = deps
   const users = await followUsers({ ...deps, path: settings.path })
-  const queue = createHashQueue(settings.hashing)
+  const turns = createSharedTurns(settings.hashing)
   const remembered = createRemembered({ forMs: settings.remember_s * 1000, now: () => clock.monotonic() })
 
   async function hashAndRemember(key: string, hash: PasswordHash, password: Uint8Array): Promise<boolean | undefined> {
@@ -66,16 +65,15 @@ export async function createUsersFile(settings: UsersFileSettings, deps: UsersFi
   return {
     name,
     async authenticate(credentials, signal) {
-      const { username = '', ip } = credentials
+      const { username = '' } = credentials
       const password = credentials.password?.reveal()
       if (username === '' || password === undefined) return { outcome: 'skip', reason: 'no-credentials' }
       const { byName, dummyFor } = users.current
       if (password.length > MAX_PASSWORD_BYTES) return byName.has(username) ? WRONG : UNKNOWN
       const hash = byName.get(username)?.passwordHash ?? dummyFor(username)
       const key = remembered.keyOf(username, hash, password)
-      const holder = ip === undefined ? username : sourceOf(ip)
-      const isRight =
-        remembered.get(key) ?? (await queue.run(holder, () => hashAndRemember(key, hash, password), signal))
+      const ask = () => turns.run(holderOf(credentials), () => hashAndRemember(key, hash, password), signal)
+      const isRight = remembered.get(key) ?? (await untilAborted(ask(), signal))
       if (isRight === undefined) return UNAVAILABLE
 
       const user = users.current.byName.get(username) // as it is now, not as it was before the hashing
