@@ -33,7 +33,7 @@ function usableText(value: unknown, { modifier }: Variable, first: boolean): str
 }
 
 /**
- * The texts that a variable can stand for, one for each usable element of an `[]`. With `strict`, as deny rules need it,
+ * The texts that a variable can stand for, each once: those of the usable elements of an `[]`. With `strict`, as deny rules need it,
  * one unusable value makes all of it unknown.
  *
  * @returns `undefined` where no value may be used: an allow drops its pattern, a deny takes any level
@@ -49,13 +49,13 @@ export function variableTexts(
     return text === undefined ? undefined : [text]
   }
   if (!Array.isArray(value) || value.length > MAX_ELEMENTS) return undefined
-  const texts: string[] = []
+  const texts = new Set<string>()
   for (const element of value) {
     const text = usableText(element, variable, first)
-    if (text !== undefined) texts.push(text)
+    if (text !== undefined) texts.add(text)
     else if (strict) return undefined
   }
-  return texts
+  return [...texts]
 }
 
 /**

@@ -144,6 +144,13 @@ test('many levels with variables at one place are found by their text', () => {
   )
 })
 
+test('a value that a list has a thousand times is tried once', () => {
+  const policy = policyOf({ id: 'd', effect: 'deny', topics: [{ regex: '${claims.list[]}(/.*)?', subscribe: 'text' }] })
+  const identity = { claims: { list: Array(1_000).fill('a') } }
+  const decided = decide(policy, identity, { action: 'publish', topic: 'a'.repeat(65_535) }, true)
+  assert.equal(decided.reason, 'default', 'within the effort of a decision')
+})
+
 test('hostile policies stay bounded: regexes and holes in denies have an effort for each decision, and beyond it deny', () => {
   const regexes = Array.from({ length: 1_500 }, (_, i) => ({ regex: `.*a.{${12 + (i % 3)}}${i.toString(36)}` }))
   const wildcards = Array.from({ length: 2_048 }, (_, m) =>
