@@ -116,6 +116,10 @@ export type Answer =
   /** Not known within the hook's deadline. */
   | { readonly kind: 'late' }
 
+/** Headers of answers. */
+export const JSON_TYPE = { 'content-type': 'application/json' }
+export const TEXT_TYPE = { 'content-type': 'text/plain; charset=utf-8' }
+
 export interface HookAnswer {
   readonly status: number
   /** Names in lower case. `cache-control: no-store` is added where it names none, `content-length` always. */

@@ -1,5 +1,5 @@
 import type { Log } from '../core/log.ts'
-import type { Answer, HookAnswer, HookRequest, Question } from './dialect.ts'
+import { type Answer, type HookAnswer, type HookRequest, JSON_TYPE, type Question } from './dialect.ts'
 import type { Admission, Peer, Shown } from './guard.ts'
 import type { Hook } from './hook.ts'
 
@@ -38,7 +38,6 @@ const DEFAULT_HOOK = 'default'
 const ROOT = '/mqtt/'
 const NAMED = '/mqtt/hooks/'
 
-const JSON_TYPE = { 'content-type': 'application/json' }
 const noSuchHook: HookAnswer = { status: 404, headers: JSON_TYPE, body: '{"ok":false,"error":"no such hook"}' }
 /** Should a dialect itself fail: a status that none of the brokers takes for a yes. */
 const broken: HookAnswer = { status: 500, headers: JSON_TYPE, body: '{"ok":false,"error":"failed"}' }

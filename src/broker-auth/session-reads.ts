@@ -11,7 +11,7 @@ export interface SessionReads<Moment> {
   /**
    * Reads of many keys that are asked for in one turn of the loop are one statement, and those of one key one read.
    *
-   * @throws {AppError} `database.unavailable`
+   * @throws {AppError} `database.unavailable`; what is no failure of the database comes as it is, so that it is told to the log
    */
   read(key: Buffer): Promise<SeenRow<Moment>>
   /** A row has been replaced: a read of it that is under way may bring what it was before, and is done again. */
@@ -39,7 +39,7 @@ const PARALLEL = 2
 /** Milliseconds after a read that failed before the next: meanwhile what is not at hand is not to be had. */
 const RETRY_MS = 250
 
-const unreachable = () => new AppError('database.unavailable', 'Sessions are out of reach.')
+const unreachable = (cause: unknown) => new AppError('database.unavailable', 'Sessions are out of reach.', { cause })
 
 export function createSessionReads<Moment>(deps: SessionReadsDeps<Moment>): SessionReads<Moment> {
   const { store, monotonic, moment } = deps
@@ -48,6 +48,8 @@ export function createSessionReads<Moment>(deps: SessionReadsDeps<Moment>): Sess
   const queue: string[] = []
   let running = 0
   let failedAtMs = Number.NEGATIVE_INFINITY
+  /** Of the last read that failed. */
+  let failure: unknown
   const isAway = () => monotonic() - failedAtMs <= RETRY_MS
 
   function start(): void {
@@ -64,8 +66,10 @@ export function createSessionReads<Moment>(deps: SessionReadsDeps<Moment>): Sess
     const asked = hexes.flatMap((hex) => wanted.get(hex) ?? [])
     for (const one of asked) one.isOld = false
     const began = moment()
-    const found = await store.load(asked.map(({ key }) => key)).catch(() => undefined)
-    if (found === undefined) failedAtMs = monotonic()
+    const found = await store.load(asked.map(({ key }) => key)).catch((err: unknown) => {
+      failedAtMs = monotonic()
+      failure = err
+    })
     for (const [i, { isOld, done }] of asked.entries()) {
       const hex = hexes[i] as string
       if (found !== undefined && isOld) {
@@ -73,7 +77,7 @@ export function createSessionReads<Moment>(deps: SessionReadsDeps<Moment>): Sess
         continue
       }
       wanted.delete(hex)
-      if (found === undefined) done.reject(unreachable())
+      if (found === undefined) done.reject(failure)
       else done.resolve({ text: found.get(hex), began })
     }
   }
@@ -83,7 +87,7 @@ export function createSessionReads<Moment>(deps: SessionReadsDeps<Moment>): Sess
       const hex = key.toString('hex')
       const known = wanted.get(hex)
       if (known) return known.done.promise
-      if (isAway()) return Promise.reject(unreachable())
+      if (isAway()) return Promise.reject(unreachable(failure))
       const done = Promise.withResolvers<SeenRow<Moment>>()
       wanted.set(hex, { key, isOld: false, done })
       if (queue.push(hex) === 1) setImmediate(start)

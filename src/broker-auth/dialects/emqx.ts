@@ -1,17 +1,16 @@
 import { BadBody, type Members, readFormMembers, readMembers } from '../bodies.ts'
-import type {
-  Answer,
-  Dialect,
-  DialectSettings,
-  HookAnswer,
-  HookRequest,
-  Malformed,
-  Question,
-  Want,
+import {
+  type Answer,
+  type Dialect,
+  type DialectSettings,
+  type HookAnswer,
+  type HookRequest,
+  JSON_TYPE,
+  type Malformed,
+  type Question,
+  type Want,
 } from '../dialect.ts'
 import { allPass, noSuchPath, parseSafely, readCredentials, requiredText, subjectOf, takesOnly } from './client.ts'
-
-const JSON_TYPE = { 'content-type': 'application/json' }
 
 /**
  * Always 200: EMQX takes any other status but 204 for `ignore`, goes on to whoever is next in its chain, and allows what nobody

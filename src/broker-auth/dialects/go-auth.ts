@@ -1,16 +1,18 @@
 import { Secret } from '../../core/secret.ts'
 import type { Credentials } from '../../identity/provider.ts'
 import { BadBody, bearerOf, looksLikeToken, type Members, readMembers, textOf } from '../bodies.ts'
-import type {
-  Answer,
-  Dialect,
-  DialectSettings,
-  HookAnswer,
-  HookRequest,
-  Malformed,
-  Question,
-  Subject,
-  Want,
+import {
+  type Answer,
+  type Dialect,
+  type DialectSettings,
+  type HookAnswer,
+  type HookRequest,
+  JSON_TYPE,
+  type Malformed,
+  type Question,
+  type Subject,
+  TEXT_TYPE,
+  type Want,
 } from '../dialect.ts'
 
 /** Bits of `acc`, in the order in which they are judged. */
@@ -20,9 +22,6 @@ const bits = [
   { bit: 1, action: 'receive' },
 ] as const
 const ALL_BITS = 7
-
-const JSON_TYPE = { 'content-type': 'application/json' }
-const TEXT_TYPE = { 'content-type': 'text/plain; charset=utf-8' }
 
 type Outcome = { readonly status: number; readonly ok: boolean; readonly reason: string }
 

@@ -1,14 +1,15 @@
 import { BadBody, type Members, readFormMembers, textOf } from '../bodies.ts'
-import type {
-  Answer,
-  Dialect,
-  DialectSettings,
-  HookAnswer,
-  HookRequest,
-  Malformed,
-  Question,
-  Subject,
-  Want,
+import {
+  type Answer,
+  type Dialect,
+  type DialectSettings,
+  type HookAnswer,
+  type HookRequest,
+  type Malformed,
+  type Question,
+  type Subject,
+  TEXT_TYPE,
+  type Want,
 } from '../dialect.ts'
 import {
   allPass,
@@ -20,8 +21,6 @@ import {
   subjectOf,
   takesOnly,
 } from './client.ts'
-
-const TEXT_TYPE = { 'content-type': 'text/plain; charset=utf-8' }
 
 /**
  * 200 and one word, without a line break: one would become a tag of the user, or a word that the broker does not know. A yes

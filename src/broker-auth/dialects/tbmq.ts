@@ -1,9 +1,16 @@
 import { BadBody, type Members, readJsonMembers } from '../bodies.ts'
-import type { Answer, Dialect, HookAnswer, HookRequest, LoggedIn, Malformed, Question } from '../dialect.ts'
+import {
+  type Answer,
+  type Dialect,
+  type HookAnswer,
+  type HookRequest,
+  JSON_TYPE,
+  type LoggedIn,
+  type Malformed,
+  type Question,
+} from '../dialect.ts'
 import { javaRules } from '../java-rules.ts'
 import { noSuchPath, parseSafely, readCredentials, requiredText, takesOnly } from './client.ts'
-
-const JSON_TYPE = { 'content-type': 'application/json' }
 
 /** What is left out is told in a header, which the broker does not read: a member that it does not know could spoil the answer. */
 const LEFT_OUT = 'x-sealwire-left-out'
