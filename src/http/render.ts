@@ -81,13 +81,15 @@ export function send(
   text: string,
 ): void {
   if (res.headersSent || res.destroyed) return
+  const bytes = Buffer.byteLength(text)
   res.writeHead(status, {
     ...apiHeaders,
     'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(text),
+    'content-length': bytes,
     ...headers,
   })
-  res.end(text) // as text, Node writes it together with the headers
+  // As text, Node writes it together with the headers; as Latin-1, up to 16 KiB without a buffer of its own.
+  res.end(text, bytes === text.length ? 'latin1' : 'utf8')
 }
 
 /** Sends a refusal without an envelope: the wrapper, or RFC 9457 where `Accept` names `application/problem+json`. */

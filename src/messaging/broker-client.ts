@@ -31,6 +31,10 @@ const MAX_INBOUND_PACKET_BYTES = 8_388_608 + 131_072
 const MAX_INBOUND_PROPERTIES_BYTES = 524_288
 const INBOUND_IN_FLIGHT = 256
 const GOODBYE_MS = 1000
+/** Of a message without properties of its own: one that is no longer can be said, whatever is in it. */
+const PLAIN_PACKET_BYTES = 16_384
+/** What its packet has beside topic and payload, at most: header, lengths, packet identifier, message id. */
+const PLAIN_OVERHEAD_BYTES = 256
 /** Packets that answer nothing, and messages for which nobody listens, in half a keepalive: more are a flood. */
 const MAX_STRAYS = 1_000
 
@@ -54,6 +58,7 @@ function clientOptions({ clientId, login, protocolVersion, keepaliveS }: Connect
     resubscribe: false,
     autoUseTopicAlias: false,
     autoAssignTopicAlias: false,
+    log: () => {},
     ...(protocolVersion === 5 && {
       properties: {
         receiveMaximum: INBOUND_IN_FLIGHT,
@@ -236,7 +241,9 @@ export async function connectBroker(options: ConnectOptions): Promise<BrokerClie
       const body = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
       const properties = protocolVersion === 5 ? packetProperties(messageId, given) : {}
       const packet: Packet = { cmd: 'publish', topic, payload: body, qos, retain, dup: false, messageId: 1, properties }
-      assertPublishable(limits, { qos, retain, packetBytes: encode(packet, protocolVersion) })
+      const plainBytes = PLAIN_OVERHEAD_BYTES + Buffer.byteLength(topic) + payload.length
+      const isPlain = given === undefined && plainBytes <= Math.min(PLAIN_PACKET_BYTES, limits.maximumPacketSize)
+      assertPublishable(limits, { qos, retain, packetBytes: isPlain ? plainBytes : encode(packet, protocolVersion) })
       return exchange<Delivery>({ state: 'lost' }, (settle) => {
         let id: number | undefined
         const ack = qos === 0 ? undefined : pendingAck(qos)
