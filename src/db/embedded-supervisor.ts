@@ -59,6 +59,7 @@ function settings(host: string, maxConnections: number): string[] {
     max_connections: String(maxConnections),
     shared_buffers: '64MB',
     jit: 'off',
+    wal_init_zero: 'off', // filling a new segment of 16 MiB with zeros held every commit up for 50 ms
     timezone: 'UTC',
     logging_collector: 'off',
     log_destination: 'stderr',

@@ -17,6 +17,8 @@ export interface ConnectionOptions {
 export interface PoolOptions extends ConnectionOptions {
   /** Connections at most; 10 unless told. */
   max?: number | undefined
+  /** Connections that stay open while nothing asks; none unless told. */
+  min?: number | undefined
   /** Statements and transactions that may wait for a connection; 1,000 unless told. */
   maxWaiting?: number | undefined
 }
@@ -89,6 +91,7 @@ export function createDb(options: PoolOptions): Db & { ping(): Promise<void> } {
   const pool = new pg.Pool({
     ...clientConfig(options),
     max: options.max ?? 10,
+    min: options.min ?? 0,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: ANSWER_TIMEOUT_MS,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
