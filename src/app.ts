@@ -112,7 +112,9 @@ export async function startServer(
   }
   const http = stack.adopt(await listen(address, app), (one) => one.close())
   foundation.ownListeners.push({ port: http.port })
-  const { keys, wrapper, provider } = foundation
+  const { keys, wrapper, provider, sealBatch } = foundation
+  // Starts the thread that seals, so that the first answer does not wait for it. Whether it works is what readiness says.
+  void Promise.try(() => sealBatch(keys.issuer, [])).catch(() => undefined)
   log.info({ url: http.url, root: keys.rootFingerprint, kms: wrapper.provider, crypto: provider.name }, 'listening')
   const running = stack.move()
   return {

@@ -22,7 +22,8 @@ import { createAwsKeyWrapper } from './kms/aws.ts'
 import type { KeyWrapper } from './kms/kms.ts'
 import { openLocalKeyWrapper } from './kms/local.ts'
 import { type Listener, systemResolve } from './outbound/resolve-host.ts'
-import { createSignWorkers } from './signing/sign-workers.ts'
+import { createCryptoThreads } from './signing/crypto-threads.ts'
+import type { SealBatch } from './signing/signer.ts'
 import { countByPepper } from './tenants/api-key-store.ts'
 import { createTenants, hasTenants, type Tenants } from './tenants/tenants.ts'
 import { countVaultRecords } from './vault/version-store.ts'
@@ -32,6 +33,7 @@ export interface Foundation {
   clock: Clock
   log: Log
   provider: CryptoProvider
+  sealBatch: SealBatch
   db: ReturnType<typeof createDb>
   feed: ChangeFeed
   wrapper: KeyWrapper
@@ -65,11 +67,11 @@ const CONNECTION_FILE = 'connection.json'
 /** An operator's command waits for a busy database rather than for its operator to type it again. */
 const JOIN_TIMEOUT_MS = 10_000
 
-function chooseProvider({ CRYPTO_PROVIDER }: Config, stack: AsyncDisposableStack): CryptoProvider {
+function chooseProvider({ CRYPTO_PROVIDER }: Config): CryptoProvider {
   if (CRYPTO_PROVIDER !== 'noble' && isOpensslCapable()) return opensslProvider
   if (CRYPTO_PROVIDER === 'openssl')
     throw new Error('CRYPTO_PROVIDER=openssl: this Node has no ML-KEM and ML-DSA; it needs 24.18 or 26.1.')
-  return stack.adopt(createSignWorkers(nobleProvider), (workers) => workers.close()).provider
+  return nobleProvider
 }
 
 async function openConnection(
@@ -139,7 +141,8 @@ async function listenersBehind({ DATABASE_URL, KMS_ENDPOINT }: Config): Promise<
 export async function openFoundation(config: Config, options: FoundationOptions): Promise<Foundation> {
   await using stack = new AsyncDisposableStack()
   const { clock = systemClock } = options
-  const provider = chooseProvider(config, stack)
+  const threads = stack.adopt(createCryptoThreads(chooseProvider(config)), (one) => one.close())
+  const { provider, sealBatch } = threads
   if (options.existing && !config.DATABASE_URL && !existsSync(config.DATA_DIR)) throw noDeployment(config)
   const connection = await openConnection(config, options, stack)
   await migrate(connection)
@@ -148,7 +151,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
   if (createIfEmpty && options.existing) throw noDeployment(config)
   const wrapper = await openWrapper(config, provider, createIfEmpty)
   const keys = await openDeploymentKeys({ db, wrapper, provider, clock })
-  const auditDb = stack.adopt(createDb({ ...connection, max: 2 }), (one) => one.close())
+  const auditDb = stack.adopt(createDb({ ...connection, min: 1, max: 2 }), (one) => one.close())
   const auditReaderDb = stack.adopt(createDb({ ...connection, max: 4 }), (one) => one.close())
   const audit = stack.adopt(
     (options.createAudit ?? createAuditLog)({ db: auditDb, provider, headKey: keys.auditHead, clock }),
@@ -176,6 +179,7 @@ export async function openFoundation(config: Config, options: FoundationOptions)
     clock,
     log: options.log,
     provider,
+    sealBatch,
     db,
     feed,
     wrapper,

@@ -93,7 +93,7 @@ function remembered(ttlMs: number, monotonic: () => number, check: () => Promise
 }
 
 function watchReadiness(
-  { db, auditDb, keys, clock, wrapper }: Foundation,
+  { db, auditDb, keys, clock, wrapper, sealBatch }: Foundation,
   signer: Services['signer'],
   maxQueue: number,
 ): () => Promise<Readiness> {
@@ -105,9 +105,10 @@ function watchReadiness(
   const kms = remembered(wrapper.provider === 'aws' ? KMS_TTL_MS : READINESS_TTL_MS, clock.monotonic, () =>
     keys.probe(),
   )
+  const sealing = remembered(READINESS_TTL_MS, clock.monotonic, async () => sealBatch(keys.issuer, []))
   return async () => {
-    const [databaseWorks, auditWorks, kmsWorks] = await Promise.all([database(), audit(), kms()])
-    return { database: databaseWorks, audit: auditWorks, kms: kmsWorks, signer: signer.pending < maxQueue }
+    const [databaseWorks, auditWorks, kmsWorks, seals] = await Promise.all([database(), audit(), kms(), sealing()])
+    return { database: databaseWorks, audit: auditWorks, kms: kmsWorks, signer: seals && signer.pending < maxQueue }
   }
 }
 
@@ -149,8 +150,20 @@ export async function createServices(
     env = {},
   }: { reached?: Reached; resolve?: Resolve; env?: Readonly<Record<string, string | undefined>> } = {},
 ): Promise<Services & { endBrokers(): Promise<void>; close(): Promise<void> }> {
-  const { db, auditReaderDb, feed, wrapper, keys, keyOperations, audit, provider, clock, log, ownListeners } =
-    foundation
+  const {
+    db,
+    sealBatch,
+    auditReaderDb,
+    feed,
+    wrapper,
+    keys,
+    keyOperations,
+    audit,
+    provider,
+    clock,
+    log,
+    ownListeners,
+  } = foundation
   await using stack = new AsyncDisposableStack()
   const tenantKeys = createTenantKeys({ db, wrapper, provider, clock, feed })
   // Vault and policies ask which integrations use them, these ask what they use: the later ones are reached through a closure.
@@ -189,7 +202,7 @@ export async function createServices(
   const guardsOf = createGuardRegistry({ clock, log })
   const metrics = createMetrics()
   const signer = createSigner({
-    provider,
+    sealBatch,
     issuer: () => keys.issuer,
     maxQueue: config.SIGNER_QUEUE_MAX,
     maxBatch: config.SIGNER_BATCH_MAX,

@@ -7,15 +7,24 @@ import {
   encapsulate,
   hash,
   hkdfSync,
+  KeyObject,
   randomFillSync,
   sign,
   verify,
 } from 'node:crypto'
 import type { Bytes } from '../core/bytes.ts'
 import { checkContext, checkHkdf, checkLength, MAX_CONTEXT } from '../crypto/check-length.ts'
-import type { CryptoProvider, KemPrivateKey, KemPublicKey, MacKey, SigningKey, VerifyKey } from '../crypto/provider.ts'
+import type {
+  CryptoProvider,
+  KemPrivateKey,
+  KemPublicKey,
+  MacKey,
+  PostableKey,
+  SigningKey,
+  VerifyKey,
+} from '../crypto/provider.ts'
 import { sizes } from '../crypto/sizes.ts'
-import { importPublic, importSeed, owned } from './raw-keys.ts'
+import { importPublic, importSeed, owned, publicHalf } from './raw-keys.ts'
 import { xWingPrivateKey, xWingPublicKey } from './x-wing.ts'
 
 function kemPublicKey(bytes: Uint8Array): KemPublicKey | undefined {
@@ -60,13 +69,16 @@ function verifyKey(bytes: Uint8Array): VerifyKey | undefined {
   }
 }
 
-function signingKey(seed: Uint8Array): SigningKey {
-  checkLength('ML-DSA seed', seed, sizes.dsaSeed)
-  const { key, publicKey } = importSeed('ml-dsa-65', seed)
+/** Where signatures are made and verified: on Node's thread pool, or in the thread that asks. */
+type Where = 'pool' | 'here'
+
+function signingKeyOf(key: KeyObject, publicKey: Bytes, where: Where): SigningKey {
   return {
     publicKey,
-    sign(message, context) {
+    postable: key,
+    async sign(message, context) {
       checkContext(context)
+      if (where === 'here') return owned(sign(null, message, { key, context }))
       return new Promise((resolve, reject) => {
         sign(null, message, { key, context }, (err, signature) => (err ? reject(err) : resolve(owned(signature))))
       })
@@ -74,9 +86,20 @@ function signingKey(seed: Uint8Array): SigningKey {
   }
 }
 
-function macKey(key: Uint8Array): MacKey {
-  const secret = createSecretKey(key)
-  return { mac: (message) => owned(createHmac('sha512', secret).update(message).digest()) }
+function signingKey(seed: Uint8Array): SigningKey {
+  checkLength('ML-DSA seed', seed, sizes.dsaSeed)
+  const { key, publicKey } = importSeed('ml-dsa-65', seed)
+  return signingKeyOf(key, publicKey, 'pool')
+}
+
+function macKeyOf(key: KeyObject): MacKey {
+  return { postable: key, mac: (message) => owned(createHmac('sha512', key).update(message).digest()) }
+}
+
+/** Takes a key that was posted: a handle, which no other provider makes. */
+function posted<Key>(make: (key: KeyObject) => Key, key: PostableKey): Key {
+  if (!(key instanceof KeyObject)) throw new TypeError('Not a key of this provider')
+  return make(key)
 }
 
 function checkAead(key: Uint8Array, nonce: Uint8Array): void {
@@ -134,7 +157,8 @@ export const opensslProvider: CryptoProvider = {
   sha384: (message) => owned(hash('sha384', message, 'buffer')),
   sha512: (message) => owned(hash('sha512', message, 'buffer')),
   sha3_256: (message) => owned(hash('sha3-256', message, 'buffer')),
-  macKey,
+  macKey: (key) => macKeyOf(createSecretKey(key)),
+  postedMacKey: (key) => posted(macKeyOf, key),
   hkdfSha512(ikm, salt, info, length) {
     checkHkdf(info, length)
     return new Uint8Array(hkdfSync('sha512', ikm, salt, info, length))
@@ -147,6 +171,17 @@ export const opensslProvider: CryptoProvider = {
   xWingPrivateKey,
   verifyKey,
   signingKey,
+  postedSigningKey: (key) => posted((handle) => signingKeyOf(handle, publicHalf(handle), 'pool'), key),
+}
+
+/** The same for a thread that has nothing else to do: it signs and verifies itself. */
+export const opensslInThread: CryptoProvider = {
+  ...opensslProvider,
+  postedSigningKey: (key) => posted((handle) => signingKeyOf(handle, publicHalf(handle), 'here'), key),
+  verifyKey(bytes) {
+    const key = verifyKey(bytes)
+    return key && { ...key, verifyAsync: async (...given) => key.verify(...given) }
+  },
 }
 
 /** Reports whether this Node has what the provider needs: ML-KEM and ML-DSA with raw key formats. */

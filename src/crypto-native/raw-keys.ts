@@ -27,5 +27,10 @@ export function importPublic(type: KeyType, bytes: Uint8Array): KeyObject | unde
 /** Imports a private key from its seed, whose length the caller has checked. */
 export function importSeed(type: KeyType, seed: Uint8Array): { key: KeyObject; publicKey: Bytes } {
   const key = createPrivateKey({ key: view(seed), format: 'raw-seed', asymmetricKeyType: type })
-  return { key, publicKey: owned(createPublicKey(key).export({ format: 'raw-public' })) }
+  return { key, publicKey: publicHalf(key) }
+}
+
+/** The raw public half of a private key. */
+export function publicHalf(key: KeyObject): Bytes {
+  return owned(createPublicKey(key).export({ format: 'raw-public' }))
 }

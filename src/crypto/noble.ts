@@ -13,6 +13,7 @@ import type {
   KemPrivateKey,
   KemPublicKey,
   MacKey,
+  PostableKey,
   SigningKey,
   VerifyKey,
   XWingPrivateKey,
@@ -104,6 +105,7 @@ function signingKey(seed: Uint8Array): SigningKey {
   const { publicKey, secretKey } = ml_dsa65.keygen(seed)
   return {
     publicKey: copyBytes(publicKey),
+    postable: copyBytes(seed),
     async sign(message, context) {
       checkContext(context)
       return copyBytes(ml_dsa65.sign(message, secretKey, { context }))
@@ -113,7 +115,15 @@ function signingKey(seed: Uint8Array): SigningKey {
 
 function macKey(key: Uint8Array): MacKey {
   const keyed = hmac.create(sha512, key)
-  return { mac: (message) => copyBytes(keyed.clone().update(message).digest()) }
+  return { postable: copyBytes(key), mac: (message) => copyBytes(keyed.clone().update(message).digest()) }
+}
+
+/** Bytes that were posted are this thread's own copy: they are wiped once the key is made of them. */
+function posted<Key>(make: (bytes: Uint8Array) => Key, key: PostableKey): Key {
+  if (!(key instanceof Uint8Array)) throw new TypeError('Not a key of this provider')
+  const made = make(key)
+  wipe(key)
+  return made
 }
 
 function checkAead(key: Uint8Array, nonce: Uint8Array): void {
@@ -129,6 +139,7 @@ export const nobleProvider: CryptoProvider = {
   sha512: (message) => copyBytes(sha512(message)),
   sha3_256: (message) => copyBytes(sha3_256(message)),
   macKey,
+  postedMacKey: (key) => posted(macKey, key),
   hkdfSha512(ikm, salt, info, length) {
     checkHkdf(info, length)
     return copyBytes(hkdf(sha512, ikm, salt, info, length))
@@ -152,4 +163,5 @@ export const nobleProvider: CryptoProvider = {
   xWingPrivateKey,
   verifyKey,
   signingKey,
+  postedSigningKey: (key) => posted(signingKey, key),
 }

@@ -1,5 +1,11 @@
 import type { Bytes } from '../core/bytes.ts'
 
+/**
+ * A secret key as it goes to another thread of this process (structured clone). Of OpenSSL it is a handle, and the bytes of the
+ * key are copied nowhere.
+ */
+export type PostableKey = object
+
 /** An encapsulation key, imported once and used many times: ML-KEM-768 (1184 bytes) or X-Wing (1216 bytes). */
 export interface KemPublicKey {
   readonly bytes: Bytes
@@ -33,12 +39,14 @@ export interface VerifyKey {
 /** An ML-DSA-65 signing key, made from its 32-byte seed. */
 export interface SigningKey {
   readonly publicKey: Bytes
+  readonly postable: PostableKey
   /** Pure, hedged ML-DSA: 3309 bytes, different for each call; FIPS 204 §5.2. OpenSSL signs on the thread pool. */
   sign(message: Uint8Array, context: Uint8Array): Promise<Bytes>
 }
 
 /** An HMAC-SHA-512 key, imported once. */
 export interface MacKey {
+  readonly postable: PostableKey
   /** 64 bytes; FIPS 198-1, RFC 2104. Compare with `equalBytes`. */
   mac(message: Uint8Array): Bytes
 }
@@ -59,6 +67,8 @@ export interface CryptoProvider {
   /** 32 bytes; FIPS 202. */
   sha3_256(message: Uint8Array): Bytes
   macKey(key: Uint8Array): MacKey
+  /** The same key again, from the `postable` that another thread's provider of this name made. */
+  postedMacKey(key: PostableKey): MacKey
   /** RFC 5869 with SHA-512; `info` at most 1,024 bytes (OpenSSL's limit, so everybody's). */
   hkdfSha512(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Bytes
   /** `ciphertext || tag[16]`; key 32 bytes, nonce 12 bytes; SP 800-38D. */
@@ -81,4 +91,6 @@ export interface CryptoProvider {
   verifyKey(bytes: Uint8Array): VerifyKey | undefined
   /** Seed of 32 bytes. */
   signingKey(seed: Uint8Array): SigningKey
+  /** See {@link postedMacKey}. */
+  postedSigningKey(key: PostableKey): SigningKey
 }

@@ -32,9 +32,12 @@ export function createAnswers(operation: Operation, services: Services, route: R
   ): Promise<string> {
     const { requestId, requestHash, version1 } = exchange
     const answer = { op: operation.id, subject, requestId, requestHash, status, plaintext }
-    const data = version1 ? await version1.seal(answer) : await sealAnswer(services, to, takePlace(exchange), answer)
+    const data = version1
+      ? JSON.stringify(await version1.seal(answer))
+      : await sealAnswer(clock, to, takePlace(exchange), answer)
     const { success, error } = plaintext
-    return JSON.stringify({ success, data, error, meta: metaOf(requestId, clock.now()) })
+    const meta = JSON.stringify(metaOf(requestId, clock.now()))
+    return `{"success":${success},"data":${data},"error":${JSON.stringify(error)},"meta":${meta}}`
   }
 
   /** Whoever lost its recipient to a revocation while the operation ran gets no answer: what was done is on record. */

@@ -1,11 +1,9 @@
 import { fromBase64Url } from '../core/base64.ts'
-import { utf8 } from '../core/bytes.ts'
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
 import type { CryptoProvider } from '../crypto/provider.ts'
-import type { HybridCryptoEnvelope } from '../envelope/envelope.ts'
 import { apiTarget, requestHash } from '../envelope/request-hash.ts'
-import { type SealingRecipient, sealEnvelope } from '../envelope/seal.ts'
+import type { SealingRecipient } from '../envelope/seal.ts'
 import type { Reservation } from '../signing/signer.ts'
 
 /** Seconds that an answer may be opened after it was made. */
@@ -39,13 +37,13 @@ export function hashRequest(
   return requestHash(provider, { nonce, method, target: apiTarget(url), body })
 }
 
-/** Seals an answer to one recipient and has it signed in the place that was reserved for it. */
+/** Has an answer sealed to one recipient, and signed, in the place that was reserved for it; the envelope as JSON. */
 export function sealAnswer(
-  { provider, clock }: { provider: CryptoProvider; clock: Clock },
+  clock: Clock,
   recipient: SealingRecipient,
   reservation: Reservation,
   answer: AnswerToSeal,
-): Promise<HybridCryptoEnvelope> {
+): Promise<string> {
   const iat = Math.floor(clock.now() / 1000)
   const claims = {
     op: answer.op,
@@ -57,8 +55,5 @@ export function sealAnswer(
     iat,
     exp: iat + ANSWER_LIFE_S,
   }
-  return reservation.sign((issuerKeyId) => {
-    const plaintext = utf8(JSON.stringify(answer.plaintext))
-    return sealEnvelope(provider, recipient, issuerKeyId, claims, plaintext)
-  })
+  return reservation.seal({ recipient, claims, plaintext: JSON.stringify(answer.plaintext) })
 }

@@ -1,21 +1,26 @@
 import type { Clock } from '../core/clock.ts'
 import { AppError } from '../core/errors.ts'
-import type { CryptoProvider } from '../crypto/provider.ts'
-import { type HybridCryptoEnvelope, MAX_TREE_SIZE } from '../envelope/envelope.ts'
-import type { SealedEnvelope } from '../envelope/seal.ts'
-import { type Issuer, signLeaves } from '../envelope/sign-leaves.ts'
-import { createSlices } from './slices.ts'
+import { MAX_TREE_SIZE } from '../envelope/envelope.ts'
+import type { Sealing } from '../envelope/seal-batch.ts'
+import type { Issuer } from '../envelope/sign-leaves.ts'
 
-/** A place in the signing queue. Exactly one of `sign` and `release` ends it; `release` afterwards does nothing. */
+/** A place in the signing queue. Exactly one of `seal` and `release` ends it; `release` afterwards does nothing. */
 export interface Reservation {
   /**
-   * Calls `seal` when its turn comes, with the id of the issuer key that will sign, and answers the finished envelope.
+   * Seals a plaintext and has it signed with what else waits. Answers the envelope as JSON.
    *
-   * @throws {AppError} `internal` when the key made no valid signature, twice; and what `seal` throws
+   * @throws {AppError} `internal` when the key made no valid signature, twice; what `issuer` throws while no key may sign
+   * @throws {Error} why it cannot be sealed
    */
-  sign(seal: (issuerKeyId: string) => SealedEnvelope): Promise<HybridCryptoEnvelope>
+  seal(sealing: Sealing): Promise<string>
   release(): void
 }
+
+/**
+ * Seals and signs 1 to 1,024 plaintexts under one signature of `issuer`. Answers in order the envelope of each as JSON, or
+ * why it cannot be sealed.
+ */
+export type SealBatch = (issuer: Issuer, sealings: readonly Sealing[]) => Promise<readonly (string | Error)[]>
 
 export interface Signer {
   /** Places taken: reserved, queued or being signed. */
@@ -33,13 +38,13 @@ export interface SignedBatch {
   readonly envelopes: number
   /** Milliseconds that the first of them waited for the signer. */
   readonly waitMs: number
-  /** Milliseconds of hashing the tree, signing and verifying. */
+  /** Milliseconds of sealing, hashing the tree, signing and verifying. */
   readonly signMs: number
 }
 
 export interface SignerOptions {
-  readonly provider: CryptoProvider
-  /** The key that signs now; read again for every envelope. */
+  readonly sealBatch: SealBatch
+  /** The key that signs now; read again for every batch. */
   readonly issuer: () => Issuer
   /** Most places, those in use included. */
   readonly maxQueue: number
@@ -50,46 +55,36 @@ export interface SignerOptions {
 }
 
 interface Job {
-  readonly sealed: SealedEnvelope
-  readonly issuer: Issuer
+  readonly sealing: Sealing
   readonly queuedMs: number
-  resolve(envelope: HybridCryptoEnvelope): void
+  resolve(envelope: string): void
   reject(err: unknown): void
 }
 
 /**
- * Milliseconds from the beginning of a batch to that of the next while more answers are on their way: a signature costs as
- * much processor time as sealing ten answers, so that fewer of them leave more for everything else.
- */
-const BATCH_INTERVAL_MS = 4
-
-/**
- * Creates the signer of the deployment. One batch is being signed at a time, and what is sealed meanwhile goes with the next
- * one, so that under load one signature serves many answers. An answer that is alone never waits: when every place that is
- * taken has its answer here, they are signed at once.
- *
- * A change of the issuer key ends a batch: an envelope is signed by the key that it names.
+ * Creates the signer of the deployment. One batch is being sealed and signed at a time, and what comes meanwhile goes with
+ * the next one, so that under load one signature serves many answers. An answer that is alone waits for nothing.
  */
 export function createSigner(options: SignerOptions): Signer {
-  const { provider, issuer: issuerNow, maxQueue, maxBatch = MAX_TREE_SIZE, clock, observe } = options
-  const slices = createSlices(clock)
+  const { sealBatch, issuer: issuerNow, maxQueue, maxBatch = MAX_TREE_SIZE, clock, observe } = options
   const queue: Job[] = []
   let pending = 0
   let isSigning = false
-  let beganMs = Number.NEGATIVE_INFINITY
-  let timer: NodeJS.Timeout | undefined
 
-  function takeBatch(): Job[] {
-    const keyId = queue[0]?.issuer.keyId
-    const other = queue.findIndex((job) => job.issuer.keyId !== keyId)
-    return queue.splice(0, Math.min(maxBatch, other === -1 ? queue.length : other))
-  }
-
-  async function signBatch(issuer: Issuer, batch: readonly Job[], waitMs: number): Promise<void> {
+  async function signBatch(batch: readonly Job[]): Promise<void> {
+    const beganMs = clock.monotonic()
     try {
-      const sealed = batch.map((job) => job.sealed)
-      const signatures = await signLeaves(provider, issuer, sealed)
-      for (const [i, signature] of signatures.entries()) batch[i]?.resolve(batch[i].sealed.complete(signature))
+      const issuer = issuerNow()
+      const envelopes = await sealBatch(
+        issuer,
+        batch.map(({ sealing }) => sealing),
+      )
+      for (const [i, job] of batch.entries()) {
+        const envelope = envelopes[i]
+        if (typeof envelope === 'string') job.resolve(envelope)
+        else job.reject(envelope)
+      }
+      const waitMs = beganMs - (batch[0]?.queuedMs ?? beganMs)
       observe?.({ envelopes: batch.length, waitMs, signMs: clock.monotonic() - beganMs })
     } catch (err) {
       for (const job of batch) job.reject(err)
@@ -98,48 +93,18 @@ export function createSigner(options: SignerOptions): Signer {
     }
   }
 
-  async function beginBatch({ issuer, queuedMs }: Job): Promise<void> {
-    clearTimeout(timer)
-    timer = undefined
-    isSigning = true
-    beganMs = clock.monotonic()
-    await signBatch(issuer, takeBatch(), beganMs - queuedMs)
+  /** Signs while anything waits. It begins in the next turn of the event loop: what this one still brings goes along. */
+  async function pump(): Promise<void> {
+    while (queue.length > 0) await signBatch(queue.splice(0, maxBatch))
     isSigning = false
-    pump()
   }
 
-  /** Begins a batch when the signer is free, and either nothing more is on its way or it is time. */
-  function pump(): void {
-    const [first] = queue
-    if (isSigning || !first) return
-    const leftMs = beganMs + BATCH_INTERVAL_MS - clock.monotonic()
-    if (leftMs <= 0 || queue.length >= Math.min(pending, maxBatch)) void beginBatch(first)
-    else timer ??= setTimeout(pumpLater, leftMs)
-  }
-
-  function pumpLater(): void {
-    timer = undefined
-    pump()
-  }
-
-  function giveBack(): void {
-    pending--
-    pump() // what waited for this one only may go
-  }
-
-  async function sign(seal: (issuerKeyId: string) => SealedEnvelope): Promise<HybridCryptoEnvelope> {
-    const { issuer, sealed } = await slices
-      .run(() => {
-        const now = issuerNow()
-        return { issuer: now, sealed: seal(now.keyId) }
-      })
-      .catch((err: unknown) => {
-        giveBack()
-        throw err
-      })
+  function enqueue(sealing: Sealing): Promise<string> {
     return new Promise((resolve, reject) => {
-      queue.push({ sealed, issuer, queuedMs: clock.monotonic(), resolve, reject })
-      pump()
+      queue.push({ sealing, queuedMs: clock.monotonic(), resolve, reject })
+      if (isSigning) return
+      isSigning = true
+      setImmediate(() => void pump())
     })
   }
 
@@ -151,13 +116,13 @@ export function createSigner(options: SignerOptions): Signer {
     pending++
     let isOpen = true
     return {
-      async sign(seal) {
+      async seal(sealing) {
         if (!isOpen) throw new Error('This reservation was used or released')
         isOpen = false
-        return sign(seal)
+        return enqueue(sealing)
       },
       release() {
-        if (isOpen) giveBack()
+        if (isOpen) pending--
         isOpen = false
       },
     }

@@ -61,6 +61,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'hook-trial.ts': [...beforeSurfaces, 'broker-auth', 'foundation.ts', 'broker-services.ts'],
   'stop-signals.ts': [],
   'app.ts': [...composition, 'hook-trial.ts'],
+  'crypto-thread.ts': ['crypto', 'crypto-native', 'signing'],
   'main.ts': ['core', 'config', 'observability', 'app.ts'],
 }
 

@@ -5,7 +5,7 @@ import { utf8 } from '#src/core/bytes.ts'
 import { toHex } from '#src/core/hex.ts'
 import { nobleProvider } from '#src/crypto/noble.ts'
 import type { CryptoProvider } from '#src/crypto/provider.ts'
-import { isOpensslCapable, opensslProvider } from '#src/crypto-native/openssl.ts'
+import { isOpensslCapable, opensslInThread, opensslProvider } from '#src/crypto-native/openssl.ts'
 
 const providers = [opensslProvider, nobleProvider]
 const bytes = (length: number, step = 7): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * step) & 0xff)
@@ -152,3 +152,31 @@ for (const provider of providers) {
     assert.notEqual(provider.randomBytes(70_000).at(-1), undefined)
   })
 }
+
+for (const provider of providers) {
+  test(`${provider.name}: a key that was posted to another thread is the same key, and one of another provider is refused`, async () => {
+    const post = (key: object): object => structuredClone(key)
+    const mac = provider.macKey(bytes(64))
+    assert.deepEqual(provider.postedMacKey(post(mac.postable)).mac(bytes(9)), mac.mac(bytes(9)))
+    assert.deepEqual(provider.postedMacKey(post(mac.postable)).mac(bytes(9)), mac.mac(bytes(9))) // posted as often as it is asked
+    const signing = provider.signingKey(bytes(32))
+    const posted = provider.postedSigningKey(post(signing.postable))
+    assert.deepEqual(posted.publicKey, signing.publicKey)
+    const signature = await posted.sign(bytes(9), context)
+    assert.equal(other(provider).verifyKey(signing.publicKey)?.verify(bytes(9), context, signature), true)
+    const foreign = other(provider).macKey(bytes(64)).postable
+    assert.throws(() => provider.postedMacKey(foreign), TypeError)
+    assert.throws(() => provider.postedSigningKey(foreign), TypeError)
+  })
+}
+
+test('in a thread OpenSSL signs and verifies as elsewhere', async () => {
+  const signing = opensslProvider.signingKey(bytes(32))
+  const posted = opensslInThread.postedSigningKey(structuredClone(signing.postable))
+  const signature = await posted.sign(bytes(9), context)
+  const verify = opensslInThread.verifyKey(posted.publicKey)
+  assert.equal(await verify?.verifyAsync(bytes(9), context, signature), true)
+  assert.equal(await verify?.verifyAsync(bytes(8), context, signature), false)
+  assert.equal(nobleProvider.verifyKey(signing.publicKey)?.verify(bytes(9), context, signature), true)
+  await assert.rejects(posted.sign(bytes(9), bytes(256)), RangeError)
+})

@@ -110,7 +110,10 @@ test('an envelope with the HMAC of another key is refused by its reader; an audi
 test('the HMAC is computed even when ML-DSA did not verify', async (t) => {
   const { reader } = parties.recipient
   const mac = t.mock.fn(reader.mac.mac)
-  const watched = { ...parties, recipient: { ...parties.recipient, reader: { ...reader, mac: { mac } } } }
+  const watched = {
+    ...parties,
+    recipient: { ...parties.recipient, reader: { ...reader, mac: { ...reader.mac, mac } } },
+  }
   const bad = await forge(parties, { signing: makeIssuer(provider, 'two').signing })
   assert.throws(() => open(watched, bad), refusal())
   assert.equal(mac.mock.callCount(), 1)

@@ -200,7 +200,7 @@ test('a signature that does not verify is made again, and twice is an error', as
   const faulty = (faults: number) => ({
     ...issuer,
     signing: {
-      publicKey: issuer.signing.publicKey,
+      ...issuer.signing,
       sign: async (message: Uint8Array, context: Uint8Array) => {
         const signature = await issuer.signing.sign(message, context)
         return faults-- > 0 ? signature.fill(0, 0, 8) : signature

@@ -143,7 +143,7 @@ for (const [provider, peer] of [
     const byIssuer = await seal({ ...tenant, keys: { ...tenant.keys, ...issuer } })
     assert.throws(() => openV1(tenant, byIssuer), refusal())
     const withContext: SigningKey = {
-      publicKey: tenant.keys.signing.publicKey,
+      ...tenant.keys.signing,
       sign: (message) => tenant.keys.signing.sign(message, utf8('sealwire/envelope/v2')),
     }
     await assert.rejects(seal({ ...tenant, keys: { ...tenant.keys, signing: withContext } }), { code: 'internal' })
@@ -171,7 +171,7 @@ test('version 1 is signed and verified off the event loop, and a signature that 
   const { verify, signing } = tenant.keys
   let faults = 1
   const faulty: SigningKey = {
-    publicKey: signing.publicKey,
+    ...signing,
     async sign(message, context) {
       const signature = await signing.sign(message, context)
       return faults-- > 0 ? signature.fill(0, 0, 8) : signature
@@ -198,6 +198,9 @@ test('the HMAC of version 1 is computed even when ML-DSA did not verify', async 
   const tenant = makeTenant(opensslProvider)
   const mac = t.mock.fn(tenant.reader.mac.mac)
   const bad = await seal({ ...tenant, keys: makeTenant(opensslProvider, 'two').keys })
-  assert.throws(() => openVersion1(opensslProvider, bad, { ...tenant.reader, mac: { mac } }), refusal())
+  assert.throws(
+    () => openVersion1(opensslProvider, bad, { ...tenant.reader, mac: { ...tenant.reader.mac, mac } }),
+    refusal(),
+  )
   assert.equal(mac.mock.callCount(), 1)
 })

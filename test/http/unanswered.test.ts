@@ -14,6 +14,7 @@ import type { Services } from '#src/http/services.ts'
 import { createSigner } from '#src/signing/signer.ts'
 import { scopesOf } from '#src/tenants/principal.ts'
 import { makeParties } from '#test/envelope/parties.ts'
+import { sealHere } from '#test/signing/seal-here.ts'
 
 const { issuer, recipient } = makeParties(provider)
 const away = () => new AppError('database.unavailable', 'The database does not answer.', { retryAfterS: 1 })
@@ -58,7 +59,7 @@ async function publishWith(more: object): Promise<{ status: number; code?: strin
     audit: { record: async () => undefined },
     recipients: { sealingFor: async () => known, sealingAtEnd: async () => known, clientHeldFor: async () => known },
     integrations: { find: async () => ({ id: result.integration_id }) },
-    signer: createSigner({ provider, issuer: () => issuer, maxQueue: 8, clock: systemClock }),
+    signer: createSigner({ sealBatch: sealHere(provider), issuer: () => issuer, maxQueue: 8, clock: systemClock }),
     publish: async () => ({ result, recorded: Promise.resolve() }),
     ...more,
   } as unknown as Services
@@ -98,6 +99,6 @@ test('a message that was sent is never answered as not sent, whatever fails whil
   recorded.catch(() => undefined)
   assert.deepEqual(await publishWith({ publish: async () => ({ result, recorded }) }), unknown)
   assert.deepEqual(await publishWith({ recipients: gone, publish: async () => ({ result, recorded }) }), unknown)
-  const broken = { reserve: () => ({ sign: () => Promise.reject(new Error('broken')), release() {} }) }
+  const broken = { reserve: () => ({ seal: () => Promise.reject(new Error('broken')), release() {} }) }
   assert.deepEqual(await publishWith({ signer: broken }), unknown)
 })

@@ -73,13 +73,15 @@ test('the figures of signing name every program, rounds and connections, and a t
   const measurements = ['a', 'b', 'c', 'd', 'e', 'n'].flatMap((letter) =>
     [1, 64, 256].map((connections) => ({ letter, name: `program ${letter}`, connections, perS: 6600.4, ...figures })),
   )
-  const results = { rounds: 5, measurements, profile: [{ part: 'sealing', micros: 51.7 }] }
+  const profiles = { loop: [{ part: 'router', micros: 0.4 }], crypto: [{ part: 'sealing', micros: 51.7 }] }
+  const results = { rounds: 5, measurements, profiles }
   const text = renderSigning(results)
   for (const part of [
     '5 rounds',
     '| a: program a | 6,600 | 1.0 | 20 | – | – | 3.0 |',
     '256 connections',
-    '| sealing | 52 |',
+    '| event loop: router | < 1 |',
+    '| crypto thread: sealing | 52 |',
   ])
     assert.ok(text.includes(part), part)
   assert.match(renderTargets(results), /^missed {2}64: b \/ c, requests: 1.00 \(at least 3\)$/m)

@@ -3,8 +3,14 @@ import path from 'node:path'
 import type { Running } from '../process.ts'
 import type { LoadGenerator, Request } from '../wrk.ts'
 
-/** Where the event loop spends a request: microseconds of one, by what the code is for. */
+/** Where the threads of the server spend a request: microseconds of one, by what the code is for. */
 export type Profile = readonly { readonly part: string; readonly micros: number }[]
+
+export interface Profiles {
+  readonly loop: Profile
+  /** Of the thread that seals and signs. */
+  readonly crypto: Profile
+}
 
 interface CpuProfile {
   nodes: { id: number; children?: number[]; callFrame: { functionName: string; url: string } }[]
@@ -14,8 +20,9 @@ interface CpuProfile {
 
 /** The nearest caller that one of these names decides; what nobody names is Node's own. */
 const parts: readonly (readonly [part: string, file: RegExp])[] = [
-  ['signing: tree, proofs, posting to the thread pool', /src\/(signing|envelope\/(sign-leaves|merkle))/],
+  ['signing and verifying the root, hashing the tree', /src\/envelope\/(sign-|merkle)/],
   ['sealing: encapsulate, derive, encrypt, HMAC, base64', /src\/envelope\//],
+  ['posting to the thread and back', /src\/signing\/|^node:internal\/(worker|per_context\/messageport)/],
   ['audit rows, chain and the PostgreSQL client', /src\/(audit|db)\/|node_modules\/pg/],
   ['MQTT client and packets', /node_modules\/mqtt|src\/messaging\/(broker-client|packet-guard)/],
   ['policy, guards, pool, publish', /src\/(messaging|policy|policies|guards|integrations|vault)\//],
@@ -75,14 +82,20 @@ export async function profileUnderLoad(
   generator: LoadGenerator,
   folder: string,
   { connections, seconds }: { connections: number; seconds: number },
-): Promise<Profile> {
+): Promise<Profiles> {
   const startedMs = performance.now() - running.startMs
   await generator.load(request, connections, seconds) // warm
   const skipS = (performance.now() - startedMs) / 1000
   const { requests } = await generator.load(request, connections, seconds)
   await running.stop()
-  const [file] = (await fs.readdir(folder)).filter((name) => name.endsWith('.cpuprofile'))
-  if (file === undefined) throw new Error('the server left no profile')
-  const profile = JSON.parse(await fs.readFile(path.join(folder, file), 'utf8')) as CpuProfile
-  return readProfile(profile, skipS, requests)
+  const files = (await fs.readdir(folder)).filter((name) => name.endsWith('.cpuprofile'))
+  const read = async (isThread: boolean) => {
+    // CPU.<date>.<time>.<process>.<thread>.<number>.cpuprofile; thread 0 has the event loop of the server
+    const file = files.find((name) => (name.split('.')[4] !== '0') === isThread)
+    if (file === undefined)
+      throw new Error(`the server left no profile of ${isThread ? 'its thread' : 'its event loop'}`)
+    const profile = JSON.parse(await fs.readFile(path.join(folder, file), 'utf8')) as CpuProfile
+    return readProfile(profile, skipS, requests)
+  }
+  return { loop: await read(false), crypto: await read(true) }
 }

@@ -1,3 +1,4 @@
+import type { Profile } from './profile.ts'
 import type { Measurement, SigningResults } from './signing.ts'
 
 const whole = (value: number) => Math.round(value).toLocaleString('en')
@@ -16,8 +17,11 @@ function row({ letter, name, perS, p50Ms, p99Ms, cpuS, batch, loopDelayP99Ms }: 
   return `| ${cells.join(' | ')} |`
 }
 
+const profileRow = (thread: string, { part, micros }: Profile[number]) =>
+  `| ${thread}: ${part} | ${micros < 0.5 ? '< 1' : micros.toFixed(0)} |`
+
 /** Renders the measurements as the lines that stand in the README. */
-export function renderSigning({ rounds, measurements, profile }: SigningResults): string {
+export function renderSigning({ rounds, measurements, profiles }: SigningResults): string {
   const counts = [...new Set(measurements.map(({ connections }) => connections))]
   const tables = counts.flatMap((connections) => [
     '',
@@ -29,9 +33,10 @@ export function renderSigning({ rounds, measurements, profile }: SigningResults)
     `One QoS 1 publish of 64 bytes through Mosquitto for each request; wrk, server, database and broker on one machine; medians of ${rounds} rounds. CPU is the server's process alone; Node-RED answers without waiting for the broker.`,
     ...tables,
     '',
-    '| the event loop at 64 connections, with the profiler on | µs a request |',
+    '| at 64 connections, with the profiler on | µs a request |',
     '| --- | --- |',
-    ...profile.map(({ part, micros }) => `| ${part} | ${micros.toFixed(0)} |`),
+    ...profiles.loop.map((one) => profileRow('event loop', one)),
+    ...profiles.crypto.map((one) => profileRow('crypto thread', one)),
   ].join('\n')
 }
 

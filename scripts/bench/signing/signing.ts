@@ -8,7 +8,7 @@ import { runStep } from '../../step.ts'
 import { processorSeconds } from '../process.ts'
 import { median } from '../report.ts'
 import { createLoadGenerator, type LoadGenerator } from '../wrk.ts'
-import { type Profile, profileUnderLoad } from './profile.ts'
+import { type Profiles, profileUnderLoad } from './profile.ts'
 import { startSealwire, startVariants, type Variant } from './variants.ts'
 
 export interface SigningOptions {
@@ -35,7 +35,7 @@ export interface SigningResults {
   readonly rounds: number
   readonly measurements: readonly Measurement[]
   /** Of Sealwire at 64 connections. */
-  readonly profile: Profile
+  readonly profiles: Profiles
 }
 
 const CONNECTIONS = [1, 16, 64, 256]
@@ -128,12 +128,12 @@ export async function benchSigning({ rounds, seconds }: SigningOptions): Promise
       }
     })
   }
-  const profile = await runStep('Profile', async () => {
+  const profiles = await runStep('Profile', async () => {
     const folder = path.join(scratch, 'profile')
     const flags = ['--cpu-prof', '--cpu-prof-interval=250', `--cpu-prof-dir=${folder}`]
     const server = await startSealwire(path.join(scratch, 'profiled'), {}, broker, flags)
     stack.adopt(server.running, (one) => one.stop())
     return profileUnderLoad(server, generator, folder, { connections: 64, seconds: WARM_SECONDS })
   })
-  return { rounds, measurements: [...measured.values()].map(medianOf), profile }
+  return { rounds, measurements: [...measured.values()].map(medianOf), profiles }
 }

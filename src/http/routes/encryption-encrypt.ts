@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { AppError } from '../../core/errors.ts'
-import { sealEnvelope } from '../../envelope/seal.ts'
 import { storedObjectClaims, writeStoredObject } from '../../envelope/stored-object.ts'
 import { bytesOfCaller, callerData, encryptionContext } from '../caller-data.ts'
 import { exampleEnvelope } from '../envelope-example.ts'
@@ -31,7 +30,7 @@ export const encryptionEncrypt = defineOperation({
   },
   statuses: [200],
   errors: ['signer.busy', 'vault.unavailable', 'kms.unavailable', 'outcome.unknown'],
-  async handle({ tenantSigningKeys, signer, provider, clock, audit }, { principal, caller, body }) {
+  async handle({ tenantSigningKeys, signer, clock, audit }, { principal, caller, body }) {
     const data = bytesOfCaller(body)
     if (data.length > MAX_OBJECT_BYTES)
       throw new AppError('request.too_large', `body.data: an object holds at most ${MAX_OBJECT_BYTES} bytes.`)
@@ -40,7 +39,7 @@ export const encryptionEncrypt = defineOperation({
       const recipient = await tenantSigningKeys.objectRecipient(principal.tenantId)
       const claims = storedObjectClaims(caller.requestId, Math.floor(clock.now() / 1000))
       const plaintext = writeStoredObject(body.encryption_context ?? {}, data)
-      const sealed = await reservation.sign((id) => sealEnvelope(provider, recipient, id, claims, plaintext))
+      const sealed = await reservation.seal({ recipient, claims, plaintext })
       await audit.record({
         ...caller,
         action: 'encryption.encrypt',
@@ -48,8 +47,9 @@ export const encryptionEncrypt = defineOperation({
         object: { kind: 'envelope', id: caller.requestId },
         detail: { kem_key_id: recipient.kemKeyId, bytes: data.length },
       })
-      const { algorithm, key_id } = sealed.encrypted
-      return { data: { envelope: sealed as z.input<typeof envelope>, algorithm, key_id } }
+      const sealedEnvelope = JSON.parse(sealed) as z.input<typeof envelope>
+      const { algorithm, key_id } = sealedEnvelope.encrypted
+      return { data: { envelope: sealedEnvelope, algorithm, key_id } }
     } finally {
       reservation.release()
     }

@@ -1,0 +1,13 @@
+// A thread that seals, signs and verifies, so that the event loop need not. Whoever starts it names the provider.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { nobleProvider } from './crypto/noble.ts'
+import { opensslInThread } from './crypto-native/openssl.ts'
+import { type CryptoJob, createCryptoWorker } from './signing/crypto-job.ts'
+
+const work = createCryptoWorker(workerData === 'noble' ? nobleProvider : opensslInThread)
+
+// A failure ends this thread: whoever posted the job sees it, and has it done again by another one.
+parentPort?.on('message', (job: CryptoJob) => {
+  void work(job).then((result) => parentPort?.postMessage(result))
+})
