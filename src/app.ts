@@ -20,6 +20,7 @@ import type { Resolve } from './outbound/resolver.ts'
 import { createServices } from './services.ts'
 import { listenForStop } from './stop-signals.ts'
 import { type EnvelopeVersionSetting, setEnvelopeVersions } from './tenants/envelope-versions.ts'
+import { type ListedTenant, listTenants } from './tenants/list-tenants.ts'
 import { setRateLimit } from './tenants/rate-limit.ts'
 import { createKmsRewrap, type KmsKeyUse } from './vault/kms-rewrap.ts'
 import { type RewrapOptions, rewrapHere } from './vault/rewrap-here.ts'
@@ -28,6 +29,7 @@ export type { HookTrial, TrialResult } from './hook-trial.ts'
 export * as usersFile from './identity/users-file/edit-users-file.ts'
 export type { DeploymentKeys } from './keys/deployment-keys.ts'
 export type { KeyOperations } from './keys/key-operations.ts'
+export type { ListedTenant } from './tenants/list-tenants.ts'
 
 export interface RunningServer {
   url: string
@@ -149,6 +151,17 @@ export async function createTenant(
 
 /** Opens a deployment that is there, beside its running server where there is one. */
 const openExisting = (config: Config, log: Log) => openFoundation(config, { log, join: true, existing: true })
+
+/** Shows every tenant of the deployment, the oldest first; works beside a running server. */
+export async function eachTenant(
+  config: Config,
+  { log }: { log: Log },
+  show: (tenant: ListedTenant) => void,
+): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const { db, clock } = stack.adopt(await openExisting(config, log), (one) => one.close())
+  for await (const tenant of listTenants(db, new Date(clock.now()))) show(tenant)
+}
 
 /** Changes what the operator decides about a tenant; works beside a running server. @throws {AppError} `object.not_found` */
 export async function setTenant(

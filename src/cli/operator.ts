@@ -8,6 +8,7 @@ export type Operator = Pick<
   | 'serve'
   | 'initialise'
   | 'createTenant'
+  | 'eachTenant'
   | 'setTenant'
   | 'operateKeys'
   | 'rewrapWraps'

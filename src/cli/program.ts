@@ -19,6 +19,7 @@ import { addRequest } from './commands/request.ts'
 import { addServe } from './commands/serve.ts'
 import { addSubscribe } from './commands/subscribe.ts'
 import { addTenantsCreate } from './commands/tenants-create.ts'
+import { addTenantsList } from './commands/tenants-list.ts'
 import { addTenantsSet } from './commands/tenants-set.ts'
 import { addUsers } from './commands/users.ts'
 import { exit, exitCodeOf } from './exit-codes.ts'
@@ -50,6 +51,7 @@ function createProgram(io: Io, loadOperator: LoadOperator, setExitCode: (code: n
   addInit(program, io, loadOperator)
   const tenants = program.command('tenants').description('tenants, for the operator at this host')
   addTenantsCreate(tenants, io, loadOperator)
+  addTenantsList(tenants, io, loadOperator)
   addTenantsSet(tenants, io, loadOperator)
   addKeys(
     program.command('keys').description('keys of the deployment, for the operator at this host'),

@@ -113,6 +113,12 @@ describe('commands of the operator', () => {
       log.warn({}, 'the local key file is not a KMS')
       return { tenantId: 'ten_2', ownerKey: new Secret('qs_test_owner') }
     },
+    eachTenant: async (_config, _parts, show) => {
+      const createdAt = new Date('2026-11-28T09:00:00Z')
+      const plain = { sandbox: false, createdAt, envelopeVersions: [2], rateLimit: null, kmsKeyId: null, apiKeys: 2 }
+      show({ id: 'ten_1', name: 'plant\u001b[31m 4', ...plain })
+      show({ ...plain, id: 'ten_2', name: 'trial', sandbox: true, kmsKeyId: 'arn:aws:kms:…', apiKeys: 0 })
+    },
     setTenant: async (_config, tenantId, changes) => {
       asked.push([tenantId, changes])
     },
@@ -159,6 +165,19 @@ describe('commands of the operator', () => {
       { name: 'plant 4', sandbox: true },
       { name: 'plant 4', sandbox: false },
     ])
+  })
+
+  test('tenants list prints a line for each tenant, and nothing that a terminal would obey', async () => {
+    const { code, out, err } = await runCli(['tenants', 'list'], { operator: load })
+    assert.deepEqual([code, err], [0, ''])
+    const [first = '', second] = out.split('\n')
+    assert.match(first, /^ten_1 {2}2026-11-28T09:00:00.000Z {2}2 keys {4}plant[^\u001b]+ 4$/)
+    assert.equal(second, 'ten_2  2026-11-28T09:00:00.000Z  0 keys    trial  sandbox  KMS key arn:aws:kms:…')
+    const json = (await runCli(['tenants', 'list', '--json'], { operator: load })).out.split('\n')
+    assert.deepEqual(
+      json.map((line) => (JSON.parse(line) as { api_keys: number }).api_keys),
+      [2, 0],
+    )
   })
 
   test('tenants set says which envelope versions callers may ask for, and takes no other words', async () => {

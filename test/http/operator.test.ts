@@ -15,11 +15,13 @@ import { runToExit, type ServerProcess, startServerProcess } from '#test/support
 const run = promisify(execFile)
 
 /** The command as the operator types it. */
-async function createTenantAt(dataDir: string): Promise<string> {
+async function tenantsAt(dataDir: string, ...args: string[]): Promise<string> {
   const env = { PATH: process.env['PATH'] ?? '', DATA_DIR: dataDir, LOG_LEVEL: 'silent' }
-  const { stdout } = await run(process.execPath, ['src/cli/main.ts', 'tenants', 'create', 'plant-4', '--json'], { env })
+  const { stdout } = await run(process.execPath, ['src/cli/main.ts', 'tenants', ...args], { env })
   return stdout
 }
+
+const createTenantAt = (dataDir: string) => tenantsAt(dataDir, 'create', 'plant-4', '--json')
 
 describe('the operator at the host, on the own PostgreSQL', () => {
   let dataDir: string
@@ -39,6 +41,35 @@ describe('the operator at the host, on the own PostgreSQL', () => {
     assert.ok(key)
     const res = await fetch(`${server?.url}/api/v2/vault/entries`, { headers: { 'x-api-key': key } })
     assert.equal(res.status, 200)
+  })
+
+  test('lists the tenants beside the running server, the oldest first, with what was set for them', async () => {
+    const tenants = async () =>
+      (await tenantsAt(dataDir, 'list', '--json'))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+    const before = await tenants()
+    assert.deepEqual(
+      before.map(({ name }) => name),
+      ['default', 'plant-4'],
+    )
+    const { id } = before[1]
+    await tenantsAt(dataDir, 'set', id, '--envelope-versions', '1,2', '--rate-limit', '5000')
+    const [, after] = await tenants()
+    assert.deepEqual(after, {
+      id,
+      name: 'plant-4',
+      sandbox: false,
+      created_at: before[1].created_at,
+      envelope_versions: [1, 2],
+      rate_limit: 5000,
+      kms_key_id: null,
+      api_keys: 1,
+    })
+    const [first = '', second = ''] = (await tenantsAt(dataDir, 'list')).trim().split('\n')
+    assert.match(first, /^ten_\w{26} {2}\S+Z {2}1 key {5}default$/)
+    assert.ok(second.endsWith('  1 key     plant-4  envelope versions 1 and 2  5000 cost units a second'), second)
   })
 
   test('makes a tenant after the server was killed, and the next start knows it', async () => {
