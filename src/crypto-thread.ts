@@ -7,7 +7,16 @@ import { type CryptoJob, createCryptoWorker } from './signing/crypto-job.ts'
 
 const work = createCryptoWorker(workerData === 'noble' ? nobleProvider : opensslInThread)
 
+/** Ends this thread, whatever Node was told to do about rejections (`--unhandled-rejections`). */
+function end(err: unknown): void {
+  setImmediate(() => {
+    throw err
+  })
+}
+
 // A failure ends this thread: whoever posted the job sees it, and has it done again by another one.
 parentPort?.on('message', (job: CryptoJob) => {
-  void work(job).then((result) => parentPort?.postMessage(result))
+  work(job)
+    .then((result) => parentPort?.postMessage(result))
+    .catch(end)
 })

@@ -118,7 +118,7 @@ function macKey(key: Uint8Array): MacKey {
   return { postable: copyBytes(key), mac: (message) => copyBytes(keyed.clone().update(message).digest()) }
 }
 
-/** Bytes that were posted are this thread's own copy: they are wiped once the key is made of them. */
+/** Bytes that were posted are this thread's own copy: they are wiped once the key, which has one as well, is made of them. */
 function posted<Key>(make: (bytes: Uint8Array) => Key, key: PostableKey): Key {
   if (!(key instanceof Uint8Array)) throw new TypeError('Not a key of this provider')
   const made = make(key)

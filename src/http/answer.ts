@@ -34,7 +34,7 @@ export function createAnswers(operation: Operation, services: Services, route: R
     const answer = { op: operation.id, subject, requestId, requestHash, status, plaintext }
     const data = version1
       ? JSON.stringify(await version1.seal(answer))
-      : await sealAnswer(clock, to, takePlace(exchange), answer)
+      : await sealAnswer(clock, to, () => takePlace(exchange), answer)
     const { success, error } = plaintext
     const meta = JSON.stringify(metaOf(requestId, clock.now()))
     return `{"success":${success},"data":${data},"error":${JSON.stringify(error)},"meta":${meta}}`

@@ -37,11 +37,14 @@ export function hashRequest(
   return requestHash(provider, { nonce, method, target: apiTarget(url), body })
 }
 
-/** Has an answer sealed to one recipient, and signed, in the place that was reserved for it; the envelope as JSON. */
+/**
+ * Has an answer sealed to one recipient, and signed, in the place that was reserved for it; the envelope as JSON. The place is
+ * taken once the answer is written: one that cannot be would keep it.
+ */
 export function sealAnswer(
   clock: Clock,
   recipient: SealingRecipient,
-  reservation: Reservation,
+  takePlace: () => Reservation,
   answer: AnswerToSeal,
 ): Promise<string> {
   const iat = Math.floor(clock.now() / 1000)
@@ -55,5 +58,6 @@ export function sealAnswer(
     iat,
     exp: iat + ANSWER_LIFE_S,
   }
-  return reservation.seal({ recipient, claims, plaintext: JSON.stringify(answer.plaintext) })
+  const plaintext = JSON.stringify(answer.plaintext)
+  return takePlace().seal({ recipient, claims, plaintext })
 }

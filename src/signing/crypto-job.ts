@@ -38,6 +38,7 @@ export type CryptoJob = {
       readonly signature: Uint8Array
     }
   | { readonly seal: number; readonly sealings: readonly PostedSealing[] }
+  | { readonly nothing: true }
 )
 
 /** Of a sealing the envelope as JSON, or why there is none. */
@@ -45,6 +46,7 @@ export type CryptoResult =
   | { readonly signature: Uint8Array }
   | { readonly isValid: boolean }
   | { readonly sealed: readonly (string | Error)[] }
+  | { readonly nothing: true }
 
 /** What came of a keepsake. */
 type Kept = SigningKey | VerifyKey | Issuer | SealingRecipient
@@ -81,6 +83,7 @@ export function createCryptoWorker(provider: CryptoProvider): (job: CryptoJob) =
   return async function work(job) {
     for (const number of job.forget) kept.delete(number)
     for (const [number, what] of job.keep) kept.set(number, unpack(what))
+    if ('nothing' in job) return { nothing: true }
     if ('sign' in job) return { signature: await find<SigningKey>(job.sign).sign(job.message, job.context) }
     if ('verify' in job) {
       const { verify, message, context, signature } = job

@@ -22,14 +22,16 @@ export interface CryptoThreadsOptions {
   readonly start?: () => Worker
   /** Milliseconds for one job; for tests. */
   readonly jobMs?: number
-  /** Keys that a thread holds at most; for tests. */
+  /** Keys that a thread holds at most, and milliseconds for which it holds one that it does not need; for tests. */
   readonly keysMax?: number
+  readonly idleMs?: number
 }
 
 /** More than a batch has recipients. */
 const KEYS_MAX = 2048
 /** Milliseconds for one job, the start of its thread included: a batch of the largest answers takes some seconds. */
 const JOB_MS = 30_000
+const IDLE_MS = 300_000
 
 function unexpected(): Error {
   return new Error('A crypto thread answered something else.')
@@ -41,8 +43,21 @@ export function createCryptoThreads(base: CryptoProvider, options: CryptoThreads
       env: {}, // no secret of this process but the keys of its jobs
       workerData: base.name,
     })
-  const { count = base.name === 'noble' ? 2 : 1, start = startThread, keysMax = KEYS_MAX, jobMs = JOB_MS } = options
-  const threads = createJobThreads<CryptoJob, CryptoResult>({ count, start, keysMax, jobMs })
+  const {
+    count = base.name === 'noble' ? 2 : 1,
+    start = startThread,
+    keysMax = KEYS_MAX,
+    idleMs = IDLE_MS,
+    jobMs = JOB_MS,
+  } = options
+  const threads = createJobThreads<CryptoJob, CryptoResult>({
+    count,
+    start,
+    keysMax,
+    idleMs,
+    jobMs,
+    tidy: (held) => ({ keep: [], forget: held.forgotten(), nothing: true }),
+  })
   const numbers = new WeakMap<object, number>()
   let last = 0
 

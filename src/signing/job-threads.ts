@@ -13,19 +13,25 @@ export interface JobThreads<Job, Result> {
 
 /** Which keys a thread holds, by their numbers. */
 export interface HeldKeys {
+  /** Whether it holds some that no job needed for long. */
+  readonly areStale: boolean
   /** Notes that the job needs a key, and says whether the thread must be given it. */
   need(number: number): boolean
   /** Numbers of the keys that the thread is to forget with this job. */
   forgotten(): number[]
 }
 
-export interface JobThreadsOptions {
+export interface JobThreadsOptions<Job> {
   readonly count: number
   readonly start: () => Worker
   /** Milliseconds for one job, the start of its thread included. */
   readonly jobMs: number
   /** Keys that a thread holds at most; no job needs as many. The one that was not used for longest goes first. */
   readonly keysMax: number
+  /** Milliseconds after which a key that no job needed is forgotten: it may be one that was rotated away. Seen to as often. */
+  readonly idleMs: number
+  /** Makes the job by which a thread that has nothing to do forgets keys. */
+  readonly tidy: (held: HeldKeys) => Job
 }
 
 interface Task<Job, Result> {
@@ -43,20 +49,22 @@ interface Slot<Job, Result> {
 }
 
 const MAX_ATTEMPTS = 2
-/** A key that was not needed for so long is forgotten with the next job: it may be one that was rotated away. */
-const IDLE_MS = 300_000
 
-function createHeldKeys(most: number): HeldKeys {
+function createHeldKeys(most: number, idleMs: number): HeldKeys {
   /** When each was needed last, the latest at the end. */
   const neededMs = new Map<number, number>()
   return {
+    get areStale() {
+      const [oldestMs = Number.POSITIVE_INFINITY] = neededMs.values()
+      return oldestMs < performance.now() - idleMs
+    },
     need(number) {
       const isNew = !neededMs.delete(number)
       neededMs.set(number, performance.now())
       return isNew
     },
     forgotten() {
-      const beforeMs = performance.now() - IDLE_MS
+      const beforeMs = performance.now() - idleMs
       const gone: number[] = []
       for (const [number, atMs] of neededMs) {
         if (atMs >= beforeMs && neededMs.size - gone.length <= most) break
@@ -69,20 +77,29 @@ function createHeldKeys(most: number): HeldKeys {
 }
 
 /** Starts no thread yet; each starts when it is first needed. */
-export function createJobThreads<Job, Result>(options: JobThreadsOptions): JobThreads<Job, Result> {
-  const { count, start, jobMs, keysMax } = options
+export function createJobThreads<Job, Result>(options: JobThreadsOptions<Job>): JobThreads<Job, Result> {
+  const { count, start, jobMs, keysMax, idleMs, tidy } = options
   const slots: Slot<Job, Result>[] = Array.from({ length: count }, () => ({
     worker: undefined,
     task: undefined,
     timer: undefined,
-    held: createHeldKeys(keysMax),
+    held: createHeldKeys(keysMax, idleMs),
   }))
   const waiting: Task<Job, Result>[] = []
   let closed = false
+  let tidying: NodeJS.Timeout | undefined
+
+  function tidyUp(): void {
+    const nobody = { resolve() {}, reject() {} } // of a thread that ends by it nothing is left to forget
+    for (const slot of slots)
+      if (slot.worker && !slot.task && slot.held.areStale)
+        run(slot, { prepare: tidy, attempts: MAX_ATTEMPTS, ...nobody })
+  }
 
   function open(slot: Slot<Job, Result>): Worker {
     const worker = start()
-    slot.held = createHeldKeys(keysMax)
+    slot.held = createHeldKeys(keysMax, idleMs)
+    tidying ??= setInterval(tidyUp, idleMs).unref()
     worker.unref()
     worker.on('message', (result: Result) => {
       if (slot.worker !== worker) return
@@ -98,30 +115,30 @@ export function createJobThreads<Job, Result>(options: JobThreadsOptions): JobTh
     return worker
   }
 
-  /** Gives a thread up; another one does its job, or nobody. */
-  function lose(slot: Slot<Job, Result>, worker: Worker, cause: unknown): void {
+  /** Gives a thread up, also one that could not be started; another one does its job, or nobody. */
+  function lose(slot: Slot<Job, Result>, worker: Worker | undefined, cause: unknown): void {
     if (slot.worker !== worker) return
     const { task } = slot
     clearTimeout(slot.timer)
     slot.worker = undefined
     slot.task = undefined
-    void worker.terminate()
+    void worker?.terminate()
     if (task && task.attempts < MAX_ATTEMPTS && !closed) waiting.unshift(task)
     else task?.reject(cause)
     next()
   }
 
   function run(slot: Slot<Job, Result>, task: Task<Job, Result>): void {
-    slot.worker ??= open(slot)
-    const { worker } = slot
-    slot.timer = setTimeout(() => lose(slot, worker, new Error(`A crypto thread hung for ${jobMs} ms.`)), jobMs)
-    worker.ref() // what is asked for is waited for, also by a process that ends
     slot.task = task
     task.attempts++
     try {
+      slot.worker ??= open(slot)
+      const { worker } = slot
+      slot.timer = setTimeout(() => lose(slot, worker, new Error(`A crypto thread hung for ${jobMs} ms.`)), jobMs)
+      worker.ref() // what is asked for is waited for, also by a process that ends
       worker.postMessage(task.prepare(slot.held))
     } catch (err) {
-      lose(slot, worker, err) // what the thread holds is not what was noted
+      lose(slot, slot.worker, err) // none was started, or what it holds is not what was noted
     }
   }
 
@@ -144,6 +161,7 @@ export function createJobThreads<Job, Result>(options: JobThreadsOptions): JobTh
     },
     async close() {
       closed = true
+      clearInterval(tidying)
       const error = new Error('The crypto threads are closed.')
       for (const task of waiting.splice(0)) task.reject(error)
       await Promise.all(

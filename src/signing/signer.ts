@@ -9,8 +9,8 @@ export interface Reservation {
   /**
    * Seals a plaintext and has it signed with what else waits. Answers the envelope as JSON.
    *
-   * @throws {AppError} `internal` when the key made no valid signature, twice; what `issuer` throws while no key may sign
-   * @throws {Error} why it cannot be sealed
+   * @throws {AppError} what `issuer` throws while no key may sign
+   * @throws {Error} why it cannot be sealed, or its batch not be signed; from a thread no `AppError`, whatever its name says
    */
   seal(sealing: Sealing): Promise<string>
   release(): void
@@ -54,6 +54,12 @@ export interface SignerOptions {
   readonly observe?: (batch: SignedBatch) => void
 }
 
+/**
+ * Characters or bytes of the plaintexts of a batch together; a longer one is a batch of its own. Sealing takes several times
+ * as much memory, and while it lasts everybody else waits.
+ */
+const MAX_BATCH_LENGTH = 4 * 1024 * 1024
+
 interface Job {
   readonly sealing: Sealing
   readonly queuedMs: number
@@ -93,9 +99,21 @@ export function createSigner(options: SignerOptions): Signer {
     }
   }
 
+  /** Takes from the queue what goes with the next batch: at least one. */
+  function takeBatch(): Job[] {
+    let count = 0
+    let length = 0
+    for (const { sealing } of queue) {
+      length += sealing.plaintext.length
+      if (count > 0 && (count === maxBatch || length > MAX_BATCH_LENGTH)) break
+      count++
+    }
+    return queue.splice(0, count)
+  }
+
   /** Signs while anything waits. It begins in the next turn of the event loop: what this one still brings goes along. */
   async function pump(): Promise<void> {
-    while (queue.length > 0) await signBatch(queue.splice(0, maxBatch))
+    while (queue.length > 0) await signBatch(takeBatch())
     isSigning = false
   }
 

@@ -102,3 +102,10 @@ test('a message that was sent is never answered as not sent, whatever fails whil
   const broken = { reserve: () => ({ seal: () => Promise.reject(new Error('broken')), release() {} }) }
   assert.deepEqual(await publishWith({ signer: broken }), unknown)
 })
+
+test('an answer that cannot be written gives the place of its signature back', async () => {
+  const signer = createSigner({ sealBatch: sealHere(provider), issuer: () => issuer, maxQueue: 8, clock: systemClock })
+  const publish = async () => ({ result: { ...result, reason_code: 0n }, recorded: Promise.resolve() })
+  await publishWith({ signer, publish })
+  assert.equal(signer.pending, 0)
+})

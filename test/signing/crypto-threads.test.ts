@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { copyBytes, utf8 } from '#src/core/bytes.ts'
 import { systemClock } from '#src/core/clock.ts'
@@ -195,19 +196,21 @@ test('a thread holds a bounded number of keys: the one not used for longest is f
   ])
 })
 
-test('a key that was not needed for five minutes is forgotten with the next job', async (t) => {
-  const { threads, posted } = threadsOf(t)
+test('a key that was not needed for long is forgotten, by a thread at work and by one that has nothing to do', async (t) => {
+  const { threads, posted } = threadsOf(t, nobleProvider, { idleMs: 800 })
   const [one, two] = [1, 2].map((fill) => threads.provider.signingKey(new Uint8Array(32).fill(fill)))
   assert.ok(one && two)
   await one.sign(message, context)
-  const now = performance.now()
-  t.mock.method(performance, 'now', () => now + 300_001)
-  await two.sign(message, context)
-  t.mock.restoreAll()
-  assert.deepEqual(
-    posted.map(({ forget }) => forget),
-    [[], [1]],
-  )
+  const forgotten = () => posted.flatMap(({ forget }) => forget)
+  while (forgotten().length === 0) await two.sign(message, context)
+  assert.deepEqual(forgotten(), [1])
+  while (forgotten().length < 2) await delay(20)
+  assert.deepEqual(forgotten(), [1, 2])
+  assert.ok(posted.some((job) => 'nothing' in job))
+  assert.ok(opensslProvider.verifyKey(two.publicKey)?.verify(message, context, await two.sign(message, context)))
+  while (posted.filter((job) => 'nothing' in job).length < 2) await delay(20)
+  await delay(1_700)
+  assert.equal(posted.filter((job) => 'nothing' in job).length, 2, 'one that holds nothing is left alone')
 })
 
 test('a thread that hangs is replaced, and its job is done by another', async (t) => {
@@ -219,6 +222,32 @@ test('a thread that hangs is replaced, and its job is done by another', async (t
   const { provider } = threadsOf(t, nobleProvider, { start, jobMs: 2_000 }).threads
   assert.equal((await provider.signingKey(seed).sign(message, context)).length, 3309)
   assert.equal(threads, 2)
+})
+
+test('a thread that cannot be started fails its job, also in place of one that ended, and the next job is done', async (t) => {
+  let canStart = true
+  const start = () => {
+    if (!canStart) throw new Error('EAGAIN') // no more threads for this process
+    return startThread()
+  }
+  const { threads, started } = threadsOf(t, nobleProvider, { start })
+  const key = threads.provider.signingKey(seed)
+  await key.sign(message, context)
+  canStart = false
+  const jobs = [key.sign(message, context), key.sign(message, context)]
+  const failed = jobs.map((job) => assert.rejects(job, /EAGAIN/))
+  await started[0]?.terminate()
+  await Promise.all(failed)
+  await assert.rejects(key.sign(message, context), /EAGAIN/)
+  canStart = true
+  assert.equal((await key.sign(message, context)).length, 3309)
+})
+
+test('a failure ends its thread at once, also where Node is told only to warn of rejections', async (t) => {
+  const execArgv = ['--unhandled-rejections=warn']
+  const start = () => new Worker(THREAD, { env: {}, workerData: 'noble', execArgv })
+  const { provider } = threadsOf(t, nobleProvider, { start, jobMs: 5_000 }).threads
+  await assert.rejects(provider.signingKey(seed).sign(message, new Uint8Array(300)), { name: 'RangeError' })
 })
 
 test('closing fails what waits, and what comes', async (t) => {

@@ -115,6 +115,22 @@ test('an answer that is alone waits for nobody whose place is taken; what one tu
   onItsWay.release()
 })
 
+test('a long plaintext keeps nobody else from a batch of its own: together they are 4 MiB at most', async () => {
+  const { signer, batches } = signerOf()
+  const mib = 1024 * 1024
+  const long = [1, 5 * mib, 1, 3 * mib, mib, 2, 16 * mib]
+  const sealing = long.map((length, i) => ({ ...answer(`req_${i}`), plaintext: 'x'.repeat(length) }))
+  const envelopes = await Promise.all(sealing.map((one) => signer.reserve().seal(one)))
+  assert.deepEqual(
+    envelopes.map((envelope) => open(envelope).plaintext.length),
+    long,
+  )
+  assert.deepEqual(
+    batches.map((batch) => batch.envelopes),
+    [1, 1, 2, 2, 1],
+  )
+})
+
 test('a batch is no larger than it may be', async () => {
   const { signer, batches } = signerOf({ maxBatch: 3 })
   const envelopes = await Promise.all(Array.from({ length: 8 }, () => signer.reserve().seal(answer())))
