@@ -1,11 +1,16 @@
 // A thread that seals, signs and verifies, so that the event loop need not. Whoever starts it names the provider.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { nobleProvider } from './crypto/noble.ts'
-import { opensslInThread } from './crypto-native/openssl.ts'
+import type { CryptoProvider } from './crypto/provider.ts'
 import { type CryptoJob, createCryptoWorker } from './signing/crypto-job.ts'
 
-const work = createCryptoWorker(workerData === 'noble' ? nobleProvider : opensslInThread)
+const work = createCryptoWorker(await providerNamed(workerData))
+
+/** Loads what the thread works with, and not the other. */
+async function providerNamed(name: unknown): Promise<CryptoProvider> {
+  if (name === 'noble') return (await import('./crypto/noble.ts')).nobleProvider
+  return (await import('./crypto-native/openssl.ts')).opensslInThread
+}
 
 /** Ends this thread, whatever Node was told to do about rejections (`--unhandled-rejections`). */
 function end(err: unknown): void {

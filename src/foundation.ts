@@ -26,6 +26,7 @@ import { createCryptoThreads } from './signing/crypto-threads.ts'
 import type { SealBatch } from './signing/signer.ts'
 import { countByPepper } from './tenants/api-key-store.ts'
 import { createTenants, hasTenants, type Tenants } from './tenants/tenants.ts'
+import { threadEnv } from './thread-env.ts'
 import { countVaultRecords } from './vault/version-store.ts'
 
 /** What the server and the operator's commands both stand on. */
@@ -141,7 +142,7 @@ async function listenersBehind({ DATABASE_URL, KMS_ENDPOINT }: Config): Promise<
 export async function openFoundation(config: Config, options: FoundationOptions): Promise<Foundation> {
   await using stack = new AsyncDisposableStack()
   const { clock = systemClock } = options
-  const threads = stack.adopt(createCryptoThreads(chooseProvider(config)), (one) => one.close())
+  const threads = stack.adopt(createCryptoThreads(chooseProvider(config), { env: threadEnv() }), (one) => one.close())
   const { provider, sealBatch } = threads
   if (options.existing && !config.DATABASE_URL && !existsSync(config.DATA_DIR)) throw noDeployment(config)
   const connection = await openConnection(config, options, stack)

@@ -48,6 +48,7 @@ import { createApiKeys } from './tenants/api-keys.ts'
 import { createAuthenticate } from './tenants/authenticate.ts'
 import { allowsVersion1 } from './tenants/envelope-versions.ts'
 import { createRecipients } from './tenants/recipients.ts'
+import { threadEnv } from './thread-env.ts'
 import { createCheckRecords } from './vault/check-records.ts'
 import { startKeyJobs } from './vault/key-jobs.ts'
 import { createVault } from './vault/vault.ts'
@@ -185,7 +186,7 @@ export async function createServices(
     audit,
     clock,
     log,
-    workers: stack.adopt(createPolicyWorkers(), (workers) => workers.close()),
+    workers: stack.adopt(createPolicyWorkers({ env: threadEnv() }), (workers) => workers.close()),
     usersOf: (tx, tenantId, id) => integrations.usersOfPolicy(tx, tenantId, id),
   })
   const addressRules = { allow: config.OUTBOUND_ALLOW, ownListeners: () => ownListeners }

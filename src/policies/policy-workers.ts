@@ -20,6 +20,8 @@ export interface PolicyWorkersOptions {
   timeLimitMs?: number
   /** Of one thread's heap. */
   memoryMb?: number
+  /** The environment of the threads; empty when absent, for no secret of this process is their business. */
+  env?: Readonly<Record<string, string>>
 }
 
 interface Task {
@@ -73,6 +75,7 @@ export function createPolicyWorkers({
   count = 2,
   timeLimitMs = 10_000,
   memoryMb = 256,
+  env = {},
 }: PolicyWorkersOptions = {}): PolicyWorkers {
   const slots: Slot[] = Array.from({ length: count }, () => ({ worker: undefined, task: undefined, timer: undefined }))
   const waiting: Task[] = []
@@ -98,7 +101,7 @@ export function createPolicyWorkers({
 
   function startThread(slot: Slot): Worker {
     const worker = new Worker(new URL('./policy-worker.ts', import.meta.url), {
-      env: {}, // no secret of this process is its business
+      env: { ...env },
       resourceLimits: { maxOldGenerationSizeMb: memoryMb },
     })
     worker.on('message', (reply: Reply) => {

@@ -18,6 +18,8 @@ export interface CryptoThreads {
 export interface CryptoThreadsOptions {
   /** Threads, each started when it is first needed. With the portable provider 2: they sign with keys of tenants as well. */
   readonly count?: number
+  /** The environment of the threads; empty when absent, for no secret but the keys of its jobs is their business. */
+  readonly env?: Readonly<Record<string, string>>
   /** Starts a thread; for tests that end one. */
   readonly start?: () => Worker
   /** Milliseconds for one job; for tests. */
@@ -38,18 +40,11 @@ function unexpected(): Error {
 }
 
 export function createCryptoThreads(base: CryptoProvider, options: CryptoThreadsOptions = {}): CryptoThreads {
+  const { env = {} } = options
   const startThread = () =>
-    new Worker(new URL('../crypto-thread.ts', import.meta.url), {
-      env: {}, // no secret of this process but the keys of its jobs
-      workerData: base.name,
-    })
-  const {
-    count = base.name === 'noble' ? 2 : 1,
-    start = startThread,
-    keysMax = KEYS_MAX,
-    idleMs = IDLE_MS,
-    jobMs = JOB_MS,
-  } = options
+    new Worker(new URL('../crypto-thread.ts', import.meta.url), { env: { ...env }, workerData: base.name })
+  const { count = base.name === 'noble' ? 2 : 1, start = startThread } = options
+  const { keysMax = KEYS_MAX, idleMs = IDLE_MS, jobMs = JOB_MS } = options
   const threads = createJobThreads<CryptoJob, CryptoResult>({
     count,
     start,

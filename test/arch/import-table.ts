@@ -24,6 +24,7 @@ const composition = [
   'services.ts',
   'broker-services.ts',
   'stop-signals.ts',
+  'thread-env.ts',
 ]
 
 /** Folders of `src/`, and files at its top, with what each may import besides itself. */
@@ -55,11 +56,12 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   sdk: ['core', 'crypto', 'envelope'],
   console: ['core', 'policy', 'sdk'],
   cli: ['core', 'policy', 'config', 'sdk', 'app.ts'],
-  'foundation.ts': beforeSurfaces,
+  'foundation.ts': [...beforeSurfaces, 'thread-env.ts'],
   'services.ts': composition.filter((name) => name !== 'services.ts'),
   'broker-services.ts': [...beforeSurfaces, 'broker-auth', 'foundation.ts'],
   'hook-trial.ts': [...beforeSurfaces, 'broker-auth', 'foundation.ts', 'broker-services.ts'],
   'stop-signals.ts': [],
+  'thread-env.ts': [],
   'app.ts': [...composition, 'hook-trial.ts'],
   'crypto-thread.ts': ['crypto', 'crypto-native', 'signing'],
   'main.ts': ['core', 'config', 'observability', 'app.ts'],

@@ -131,6 +131,21 @@ test('a long plaintext keeps nobody else from a batch of its own: together they 
   )
 })
 
+test('a large batch is handed out in several turns of the event loop, every answer once', async () => {
+  const { signer, batches } = signerOf()
+  let handedOut = 0
+  let inBetween = 0
+  await Promise.all(
+    Array.from({ length: 64 }, async (_, i) => {
+      const envelope = await signer.reserve().seal(answer(`req_${i}`))
+      if (handedOut++ === 0) setImmediate(() => (inBetween = handedOut))
+      assert.equal(open(envelope).header.rid, `req_${i}`)
+    }),
+  )
+  assert.deepEqual([batches.length, handedOut, signer.pending], [1, 64, 0])
+  assert.ok(inBetween >= 16 && inBetween < 64, `${inBetween} of 64 before the event loop came to anything else`)
+})
+
 test('a batch is no larger than it may be', async () => {
   const { signer, batches } = signerOf({ maxBatch: 3 })
   const envelopes = await Promise.all(Array.from({ length: 8 }, () => signer.reserve().seal(answer())))
