@@ -74,9 +74,9 @@ function needsOf(root: string, file: string): ReadonlySet<Need> {
   return needs
 }
 
-/** Tests that start commands or databases of their own, or work through tables, random cases or every bit: they take their time. */
+/** Tests that start commands, databases or threads of their own, or work through tables, random cases or every bit: they take their time. */
 const SLOW =
-  /^test\/((ops|cli|faults|guards|identity|broker-auth|policy\/(importers|properties|regex))\/|(db\/embedded|envelope\/(every-bit|tamper)|kms\/aws|messaging\/pool-(storms|turns))\.)/
+  /^test\/((ops|cli|faults|guards|identity|broker-auth|policy\/(importers|properties|regex))\/|(db\/embedded|envelope\/(every-bit|tamper)|kms\/aws|messaging\/pool-(storms|turns)|signing\/crypto-threads)\.)/
 
 /** A unit test needs nothing but this repository, and is done in a moment. */
 export function isUnitTest({ file, needs }: TestFile): boolean {
