@@ -22,7 +22,7 @@ select id, name, sandbox, created_at as "createdAt", envelope_versions as "envel
   kms_key_id as "kmsKeyId",
   (select count(*)::int from api_keys k
    where k.tenant_id = t.id and k.revoked_at is null and (k.expires_at is null or k.expires_at > $3)) as "apiKeys"
-from tenants t where id > $1 order by id collate "C" limit $2`
+from tenants t where id collate "C" > $1 order by id collate "C" limit $2`
 
 /** All tenants, the oldest first, however many there are. */
 export async function* listTenants(db: Queryable, now: Date): AsyncGenerator<ListedTenant> {
