@@ -39,6 +39,10 @@ function unexpected(): Error {
   return new Error('A crypto thread answered something else.')
 }
 
+/**
+ * Seals, signs and verifies in threads with `base`. No thread runs before the first job. A job whose thread ends, hangs or does
+ * not start is done once more by another one; then it fails with what ended the second.
+ */
 export function createCryptoThreads(base: CryptoProvider, options: CryptoThreadsOptions = {}): CryptoThreads {
   const { env = {} } = options
   const startThread = () =>

@@ -61,7 +61,7 @@ export interface SignerOptions {
  */
 const MAX_BATCH_LENGTH = 4 * 1024 * 1024
 
-/** Answers that are sent in one turn of the event loop, about half a millisecond: who has to be refused must not wait for more. */
+/** Answers that are handed out in one turn of the event loop: sending so many takes about half a millisecond. */
 const HANDED_AT_ONCE = 16
 
 interface Job {
@@ -120,7 +120,7 @@ export function createSigner(options: SignerOptions): Signer {
     return queue.splice(0, count)
   }
 
-  /** Signs while anything waits. It begins in the next turn of the event loop: what this one still brings goes along. */
+  /** Signs while anything waits. It is begun when the sockets of a turn of the event loop are read: what they bring goes along. */
   async function pump(): Promise<void> {
     while (queue.length > 0) await signBatch(takeBatch())
     isSigning = false

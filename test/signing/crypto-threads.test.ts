@@ -15,6 +15,7 @@ import { createSigner } from '#src/signing/signer.ts'
 import { open } from '#test/envelope/forge.ts'
 import { ANSWER, makeIssuer, makeParties, makeRecipient, type Parties, PLAINTEXT } from '#test/envelope/parties.ts'
 import { refusal } from '#test/envelope/refusal.ts'
+import { patience } from '#test/support/patience.ts'
 
 const seed = new Uint8Array(32).fill(7)
 const message = new Uint8Array([1, 2, 3])
@@ -41,6 +42,19 @@ function threadsOf(t: TestContext, provider = nobleProvider, more: CryptoThreads
   const threads = createCryptoThreads(provider, { count: 1, ...more, start })
   t.after(() => threads.close())
   return { threads, started, posted }
+}
+
+/** Waits, and fails by name when it waits for what does not come. */
+async function until(
+  what: string,
+  isSo: () => boolean,
+  meanwhile: () => Promise<unknown> = () => delay(20),
+): Promise<void> {
+  const endMs = performance.now() + patience(20_000)
+  while (!isSo()) {
+    assert.ok(performance.now() < endMs, `not in time: ${what}`)
+    await meanwhile()
+  }
 }
 
 const answerTo = (parties: Parties, more: Partial<Sealing> = {}): Sealing => ({
@@ -93,7 +107,11 @@ for (const provider of providers) {
       clock: systemClock,
     })
     const sealed = [signer.reserve().seal(answerTo(parties)), signer.reserve().seal(answerTo(parties))]
-    while (started.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    await until(
+      'a thread is started',
+      () => started.length > 0,
+      () => new Promise((resolve) => setImmediate(resolve)),
+    )
     await started[0]?.terminate()
     for (const one of await Promise.all(sealed)) assert.deepEqual(read(parties, one).plaintext, PLAINTEXT)
     assert.equal(started.length, 2)
@@ -202,13 +220,17 @@ test('a key that was not needed for long is forgotten, by a thread at work and b
   assert.ok(one && two)
   await one.sign(message, context)
   const forgotten = () => posted.flatMap(({ forget }) => forget)
-  while (forgotten().length === 0) await two.sign(message, context)
+  await until(
+    'the first key is forgotten',
+    () => forgotten().length > 0,
+    () => two.sign(message, context),
+  )
   assert.deepEqual(forgotten(), [1])
-  while (forgotten().length < 2) await delay(20)
+  await until('the second one, too', () => forgotten().length > 1)
   assert.deepEqual(forgotten(), [1, 2])
   assert.ok(posted.some((job) => 'nothing' in job))
   assert.ok(opensslProvider.verifyKey(two.publicKey)?.verify(message, context, await two.sign(message, context)))
-  while (posted.filter((job) => 'nothing' in job).length < 2) await delay(20)
+  await until('it is forgotten once more', () => posted.filter((job) => 'nothing' in job).length > 1)
   await delay(1_700)
   assert.equal(posted.filter((job) => 'nothing' in job).length, 2, 'one that holds nothing is left alone')
 })
